@@ -1,21 +1,28 @@
-"""Measure each step of `synthgen prepare`: rows a second, and peak memory, each step in a process of its own.
+"""Measure each step of `synthgen prepare`: rows a second, CPU seconds and peak memory, each step in a process of its own.
 
     python benchmarks/prepare.py --rows 100000 --out prepare.json
 
 The rows are made up from a fixed seed: 8 to 40 words, with exact copies (5%), near copies (5%), broken encodings, HTML and
-personal data among them. "rows/s" counts the step alone, without reading and writing. "whole" is the process: start,
-reading, step, writing. Peak memory is the largest resident size of the process; "read" is a chain without any work.
+personal data among them. "rows/s" counts the step alone, without reading and writing; other jobs on the machine slow it down.
+"CPU s" is the CPU time of the whole process, and "CPU s a 10^5" that of the step for 100,000 rows: without the start, and
+without reading and writing, which "read" measures, a chain without any work. Peak memory is the largest resident size of the
+process. `sql` and `html` read the rows from SQLite and from web pages. `perplexity` and `html` get at most 1,000 rows.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,10 +45,15 @@ STEPS: dict[str, object] = {
     "decontaminate_meaning": {"decontaminate": {"files": ["held_out.jsonl"], "meaning": 0.9, "embedder": "hash"}},
     "split": "split",
     "balance": "balance",
+    "perplexity": "perplexity",
+    "sql": {"repair": {**_NOTHING, "empty": "keep"}},
+    "html": {"repair": {**_NOTHING, "empty": "keep"}},
     "language": {"language": {"others": "mark", "among": ["en", "zh", "de", "fr", "es"]}},
     "meaning": {"meaning": {"embedder": "hash"}},
     "default": "",
 }
+MOST = {"perplexity": 1000, "html": 1000}
+"""Most rows of steps that take long for each."""
 _SYLLABLES = ("ba", "mer", "to", "lin", "gra", "sol", "ket", "vi", "dun", "por", "el", "ash", "fro", "ny", "tic", "wu")
 
 
@@ -65,18 +77,72 @@ def write_rows(file: Path, count: int, seed: int) -> None:
             out.write(json.dumps({"text": text, "label": rng.choice("abcd"), "id": number}) + "\n")
 
 
-def measured(rows: Path, config: str, out: Path) -> tuple[float, float, float, int]:
-    """Run `synthgen prepare`. Return the steps' own seconds, those of the process, its peak MiB, and the rows left."""
+def write_database(file: Path, rows: Path) -> None:
+    """Write the rows into the table `rows` of a new SQLite file."""
+    lines = (json.loads(line) for line in rows.open(encoding="utf-8"))
+    with closing(sqlite3.connect(file)) as base, base:
+        base.execute("CREATE TABLE rows (id INTEGER, text TEXT, label TEXT)")
+        base.executemany("INSERT INTO rows VALUES (:id, :text, :label)", lines)
+
+
+def write_pages(folder: Path, rows: Path) -> list[Path]:
+    """Write a web page for each row: an article of eight paragraphs with menu, side column and footer."""
+    folder.mkdir()
+    files = []
+    for number, line in enumerate(rows.open(encoding="utf-8")):
+        text = json.loads(line)["text"]
+        paragraphs = "".join(f"<p>{part}. {text}.</p>" for part in text.split()[:8])
+        files.append(folder / f"{number}.html")
+        files[-1].write_text(
+            f"<html><head><title>Page {number}</title></head><body><nav><a href='/'>Home</a> <a href='/all'>All</a></nav>"
+            f"<article><h1>Page {number}</h1>{paragraphs}</article><aside>Read more</aside><footer>Lamps</footer></body></html>",
+            encoding="utf-8",
+        )
+    return files
+
+
+class Measured(NamedTuple):
+    own: float
+    """Seconds of the steps themselves."""
+    whole: float
+    cpu: float
+    peak: float
+    """The largest resident size, in MiB."""
+    left: int
+
+
+def measured(inputs: Sequence[str], config: str, out: Path) -> Measured:
+    """Run `synthgen prepare` in a process, and return its figures."""
     start = time.perf_counter()
-    call = [sys.executable, "-m", "synthgen", "prepare", str(rows), "--config", config, "--out", str(out)]
+    call = [sys.executable, "-m", "synthgen", "prepare", *inputs, "--config", config, "--out", str(out)]
     process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(call)}: exit code {process.returncode}")
+        raise SystemExit(f"{' '.join(call)[:500]}: exit code {process.returncode}")
     summary = json.loads((out / "summary.json").read_text())
     own = sum(step["seconds"] for step in summary["steps"].values())
-    return own, time.perf_counter() - start, usage.ru_maxrss / 1024, summary["rows"]["prepared"]
+    whole = time.perf_counter() - start
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(own, whole, cpu, usage.ru_maxrss / 1024, summary["rows"]["prepared"])
+
+
+def inputs_of(step: str, count: int, folder: Path) -> list[str]:
+    """Return the arguments that name the rows of a step, and write files that are not there yet."""
+    rows = folder / f"rows-{count}.jsonl"
+    if not rows.exists():
+        write_rows(rows, count, 1)
+    if step == "sql":
+        write_database(folder / "rows.db", rows)
+        return ["--sql", f"sqlite:///{folder / 'rows.db'}", "--query", "SELECT * FROM rows"]
+    return [str(file) for file in write_pages(folder / "pages", rows)] if step == "html" else [str(rows)]
+
+
+def _config(step: str, folder: Path) -> str:
+    """Return the config of a chain with one step."""
+    config = folder / f"{step}.yaml"
+    config.write_text(json.dumps({"steps": [STEPS[step]]}))
+    return "default" if step == "default" else str(config)
 
 
 def main() -> None:
@@ -86,22 +152,34 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     figures: dict[str, float] = {"rows": options.rows}
-    table = []
+    table, read = [], 0.0  # CPU seconds of reading and writing a row
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_rows(folder / "rows.jsonl", options.rows, 1)
         write_rows(folder / "held_out.jsonl", 2000, 2)
+        start = measured(inputs_of("read", 10, folder), _config("read", folder), folder / "start").cpu
         for step in options.steps:
-            config = folder / f"{step}.yaml"
-            config.write_text(json.dumps({"steps": [STEPS[step]]}))
-            where = "default" if step == "default" else str(config)
-            own, whole, peak, left = measured(folder / "rows.jsonl", where, folder / f"out-{step}")
-            rate = options.rows / max(own, 1e-9)
-            figures |= {f"{step}.rows_per_s": rate, f"{step}.whole_s": whole, f"{step}.peak_mib": peak}
-            table.append([step, f"{rate:,.0f}", f"{whole:.1f}", f"{peak:,.0f}", left])
-            print(*table[-1], file=sys.stderr)
-    print_table(f"{options.rows:,} rows", ["step", "rows/s", "whole s", "peak MiB", "rows left"], table)
-    write_figures(options.out, figures)
+            count = min(options.rows, MOST.get(step, options.rows))
+            done = measured(inputs_of(step, count, folder), _config(step, folder), folder / f"out-{step}")
+            shutil.rmtree(folder / f"out-{step}")
+            reads = step in ("read", "sql", "html")
+            rate = count / max(done.whole if reads else done.own, 1e-9)
+            read = (done.cpu - start) / count if step == "read" else read
+            each = ((done.cpu - start) / count - (0 if reads else read)) * 1e5
+            figures |= {f"{step}.rows": count, f"{step}.rows_per_s": rate, f"{step}.whole_s": done.whole}
+            figures |= {f"{step}.cpu_s": done.cpu, f"{step}.cpu_s_a_100000": each, f"{step}.peak_mib": done.peak}
+            cells = (
+                f"{count:,}",
+                f"{rate:,.0f}",
+                f"{done.whole:.1f}",
+                f"{done.cpu:.1f}",
+                f"{each:.1f}",
+                f"{done.peak:,.0f}",
+            )
+            table.append([step, *cells, done.left])
+            print(*table[-1], f"load {os.getloadavg()[0]:.0f}", file=sys.stderr, flush=True)
+            write_figures(options.out, figures)
+    columns = ["step", "rows", "rows/s", "whole s", "CPU s", "CPU s a 10^5", "peak MiB", "rows left"]
+    print_table(f"{options.rows:,} rows", columns, table)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ class RunConfig:
     seed: int = 0
     """Seed of every random choice that synthgen makes."""
     prepare: str | None = None
-    """Steps that clean the seeds before the run: the name of a shipped file of `synthgen prepare` (default), or a YAML file;
-    null for none. The seeds file may then hold the same row twice."""
+    """Steps that clean seeds, texts and passages before the run: the name of a shipped file of `synthgen prepare`
+    (default), or a YAML file; null for none. The seeds file may then hold the same row twice."""
     validation_share: float = 0.1
     """Share of the accepted samples that is written to validation.jsonl."""
     round_slots: int = SLOTS

@@ -1,4 +1,4 @@
-"""Run a chain over the seeds of a run, in memory, before the run begins (`run.prepare`)."""
+"""Run a chain over the seeds, texts or passages of a run, in memory, before the run begins (`run.prepare`)."""
 
 import tempfile
 from collections import Counter
@@ -25,21 +25,26 @@ class Cleaned(NamedTuple):
     removed: Counter[str]
     changed: Counter[str]
 
-    def sentence(self, given: int) -> str:
-        """Return what happened to the rows, for the terminal."""
-        counts = [f"{code} {count}" for code, count in (*self.removed.items(), *self.changed.items())]
-        return f"run.prepare: {len(self.rows)} of {given} seeds stay" + (f" ({', '.join(counts)})" if counts else "")
+    def sentence(self, given: int, what: str) -> str:
+        """Return what happened to the rows, which are `what`, for the terminal."""
+        counts = [f"{code} {count:,}" for code, count in (*self.removed.items(), *self.changed.items())]
+        return f"run.prepare: {len(self.rows):,} of {given:,} {what} stay" + (
+            f" ({', '.join(counts)})" if counts else ""
+        )
 
 
-def cleaned(rows: Sequence[Json], settings: Settings, text: Sequence[str], label: str | None) -> Cleaned:
+def cleaned(
+    rows: Sequence[Json], settings: Settings, text: Sequence[str], label: str | None, own_fields: bool = True
+) -> Cleaned:
     """Return the rows that stay, with the fields that they had. `text` are the fields to compare them by.
 
-    Raise ConfigError for a step that makes no sense for seeds, or whose result would differ after a resume.
+    The key `text` of the settings comes first, unless the rows have no `own_fields`. Raise ConfigError for a step that makes no sense in a run, or whose result would differ after
+    a resume.
     """
     for number, (name, cfg) in enumerate(settings.steps):
         if name in _REFUSED:
             raise ConfigError(
-                f"run.prepare: {settings.place(number)}: seeds are not divided or repeated; leave this step out"
+                f"run.prepare: {settings.place(number)}: rows of a run are not divided or repeated; leave this step out"
             )
         if getattr(cfg, "mode", "") == "pseudonymise" and not cfg.salt:
             raise ConfigError(
@@ -47,10 +52,10 @@ def cleaned(rows: Sequence[Json], settings: Settings, text: Sequence[str], label
             )
     with tempfile.TemporaryDirectory() as folder:
         bases = [settings.file.parent] if settings.file else []
-        fields = Fields(settings.text or tuple(text), label or settings.label)
+        fields = Fields((settings.text if own_fields else ()) or tuple(text), label or settings.label)
         context = Context(fields, Path(folder), settings.seed, Path(folder), bases)
         logs, sink = list[StepLog](), BytesIO()
-        items: Iterable[Item] = [Item(dict(row), Origin("seeds", place)) for place, row in enumerate(rows)]
+        items: Iterable[Item] = [Item(dict(row), Origin("rows", place)) for place, row in enumerate(rows)]
         for (name, _), step in zip(settings.steps, make_steps(settings, context), strict=True):
             logs.append(StepLog(name, sink))
             items = step(items, logs[-1])

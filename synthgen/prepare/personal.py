@@ -1,16 +1,20 @@
 """Find personal data in the texts of rows, and redact, pseudonymise, reject or report it."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.item import Item, changed, strings
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import Json
-from synthgen.safety.personal import FORMATTED, KINDS, Found, Pseudonyms, find, masked, redacted, replaced
+from synthgen.safety.personal import FORMATTED, KINDS, Found, Pseudonyms, find, joined, masked, redacted, replaced
+from synthgen.safety.personal.presidio import Presidio
 
+PRESIDIO = "presidio"
+ENGINES = ("patterns", PRESIDIO)
 MODES = ("redact", "pseudonymise", "reject", "report")
 
 
@@ -21,13 +25,22 @@ class PersonalConfig:
     original. `reject` removes the row. `report` only counts."""
     kinds: list[str] = field(default_factory=lambda: list(FORMATTED))
     """Kinds to find: email, phone, card, iban, ip, cn_id, us_ssn, and, by lists and context, name and address."""
+    engine: str = "patterns"
+    """`patterns`, or `presidio` to ask Presidio besides: what either finds counts. `kinds` may then name its other
+    entities too, such as us_passport. Needs the package presidio-analyzer."""
+    analyzer: str = ""
+    """Presidio's own YAML file, with its models and recognizers. Empty: its patterns, without a model."""
     salt: str = ""
     """Secret that the pseudonyms depend on, so that two preparations give the same ones. Empty: a new one each time."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"mode: '{self.mode}' is none of {', '.join(MODES)}")
-        if unknown := [kind for kind in self.kinds if kind not in KINDS]:
+        if self.engine not in ENGINES:
+            raise ConfigError(f"engine: '{self.engine}' is none of {', '.join(ENGINES)}")
+        if self.analyzer and self.engine != PRESIDIO:
+            raise ConfigError("analyzer: only Presidio has one; set `engine: presidio`")
+        if self.engine != PRESIDIO and (unknown := [kind for kind in self.kinds if kind not in KINDS]):
             raise ConfigError(f"kinds: '{unknown[0]}' is none of {', '.join(KINDS)}")
 
 
@@ -45,6 +58,7 @@ class Personal:
 
     def __init__(self, cfg: PersonalConfig, context: Context) -> None:
         self._cfg, self._fields = cfg, context.fields
+        self._presidio = _presidio(cfg, context.bases) if cfg.engine == PRESIDIO else None
         self._instead: Callable[[Found], str] = redacted
         if cfg.mode == "pseudonymise":
             self._instead = Pseudonyms(cfg.salt or secrets.token_hex(16))
@@ -79,4 +93,12 @@ class Personal:
         return "\n".join(strings(self._read(item)))
 
     def _found(self, text: str) -> list[Found]:
-        return find(text, self._cfg.kinds)
+        found = find(text, self._cfg.kinds)
+        return joined(text, found, self._presidio(text)) if self._presidio else found
+
+
+def _presidio(cfg: PersonalConfig, bases: Sequence[Path]) -> Presidio:
+    """Return the finder with the analyzer file, which is looked for in `bases` first."""
+    file = Path(cfg.analyzer)
+    places = [base / file for base in bases] if cfg.analyzer else []
+    return Presidio(cfg.kinds, next((each for each in places if each.is_file()), file) if cfg.analyzer else None)

@@ -33,7 +33,8 @@ _TAG = re.compile(
     re.I,
 )
 _BREAKING = re.compile(r"</?(p|br|div|ul|ol|li|h[1-6]|table|tr|hr|blockquote|section|article|header|footer)\b", re.I)
-_UNSEEN = re.compile(r"<(script|style|head)\b[^<>]*>.*?</\1\s*>|<!--.*?-->|<!doctype[^<>]*>", re.I | re.S)
+_UNSEEN = re.compile(r"<(script|style|head)\b[^<>]*>|<!--|<!doctype[^<>]*>", re.I)
+_ENDS = {name: re.compile(rf"</{name}\s*>", re.I) for name in ("script", "style", "head")} | {"": re.compile("-->")}
 _ENTITY = re.compile(r"&(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.I)
 
 
@@ -131,8 +132,30 @@ def _in_form(form: str) -> Callable[[str], str]:
 
 def _without_markup(text: str) -> str:
     if "<" in text:
-        text = _TAG.sub(_instead, _UNSEEN.sub(" ", text))
+        text = _TAG.sub(_instead, _without_unseen(text))
     return _ENTITY.sub(lambda match: html.unescape(match.group()), text) if "&" in text else text
+
+
+def _without_unseen(text: str) -> str:
+    """Replace each comment, script, style and head by a blank. One without an end stays.
+
+    Each end is looked for once, so that many comments without an end do not cost the square of their number.
+    """
+    parts, place, missing = list[str](), 0, set[str]()
+    for begin in _UNSEEN.finditer(text):
+        if begin.start() < place:
+            continue
+        end = begin.end()
+        if not begin.group().lower().startswith("<!doctype"):
+            kind = (begin.group(1) or "").lower()
+            found = None if kind in missing else _ENDS[kind].search(text, end)
+            if found is None:
+                missing.add(kind)
+                continue
+            end = found.end()
+        parts += [text[place : begin.start()], " "]
+        place = end
+    return "".join([*parts, text[place:]])
 
 
 def _instead(match: re.Match[str]) -> str:

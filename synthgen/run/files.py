@@ -6,9 +6,8 @@ from typing import NamedTuple, TypeVar
 
 from synthgen.errors import InputError
 from synthgen.filters.declared.kinds import DeclaredChecks
-from synthgen.prepare import Settings, cleaned
-from synthgen.records import content_id
-from synthgen.tasks.rows import Problems
+from synthgen.prepare import Settings
+from synthgen.run.cleaning import clean_seeds
 from synthgen.tasks.seeds import Rows, check_disjoint, check_seeds, check_texts, read_samples
 from synthgen.tasks.task import Task
 
@@ -48,27 +47,9 @@ def _seeds(task: Task, declared: DeclaredChecks, settings: Settings | None, said
         return Rows()
     rows = read_samples(task.seeds, task, "seed", declared.problems, repeats=settings is not None)
     if settings is not None:
-        rows = _cleaned(rows, task, settings, said)
+        rows = clean_seeds(rows, task, settings, said)
     check_seeds(rows, task)
     return rows
-
-
-def _cleaned(rows: Rows, task: Task, settings: Settings, said: list[str]) -> Rows:
-    """Return the seeds that the steps of `run.prepare` leave, and add a sentence about the others to `said`."""
-    done, kept, known = cleaned(rows, settings, task.input, task.label_field), Rows(), set[str]()
-    problems = Problems(task.seeds, "seed")
-    for place, row in done.rows:
-        if found := next(iter(task.faults(row)), None):
-            problems.add(
-                rows.places[place],
-                f"does not fit the task after run.prepare ({found[1]}); change the row, or the steps",
-            )
-        if (key := content_id(row)) not in known:
-            known.add(key)
-            kept.add(row, rows.places[place])
-    problems.raise_any()
-    said.append(done.sentence(len(rows)))
-    return kept
 
 
 def _held_out(task: Task, declared: DeclaredChecks) -> Rows:

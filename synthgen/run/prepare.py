@@ -27,11 +27,12 @@ from synthgen.judge.judge import grammars, read_calibration, render_once
 from synthgen.judge.labelled import Rated
 from synthgen.judge.pairwise import PairPrompt
 from synthgen.ledger.order import SampleOrder
-from synthgen.prepare import load
+from synthgen.prepare import Settings
 from synthgen.records import Check, Grammar, Json, Sample, content_id
 from synthgen.run.adapters import Adapters, configured_adapters
 from synthgen.run.budget import StopRules
 from synthgen.run.checks import RULES, RuleParts, made
+from synthgen.run.cleaning import clean_passages, clean_texts, load_steps, settings_file
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
 from synthgen.student.adapter import rows_trained_on
@@ -140,8 +141,8 @@ def prepare(
     check_prices(config)
     task = _thinking_task(config, load_task(config.task, bases))
     declared = DeclaredChecks(task)
-    settings = load(_settings_file(config.run.prepare, bases)) if config.run.prepare else None
-    rows, eval_rows, warnings = read_task_rows(task, declared, begun, settings)
+    steps = load_steps(config.run.prepare, bases)
+    rows, eval_rows, warnings = read_task_rows(task, declared, begun, steps)
     task = task.with_label_sets(rows)
     adapters = configured_adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
@@ -161,7 +162,9 @@ def prepare(
     models = config.engine.capabilities.models
     tree = _tree(config, task, bases)
     texts = read_texts(task.texts, task) if task.texts is not None and LabelText.name in shares else Rows()
-    cut = _passages(config, task) if Grounded.name in shares else []
+    if steps and texts:
+        texts = clean_texts(texts, task, steps, warnings)
+    cut = _passages(config, task, steps, warnings) if Grounded.name in shares else []
     materials = Materials(
         config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,
         passages=cut, pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
@@ -196,11 +199,6 @@ def prepare(
     )
 
 
-def _settings_file(name: str, bases: Sequence[Path]) -> str:
-    """Return the path of the YAML file with the steps for the seeds, or the name of a shipped one."""
-    return name if Path(name).suffix not in (".yaml", ".yml") else str(find(name, bases, "run.prepare"))
-
-
 def _tree(config: Config, task: Task, bases: Sequence[Path]) -> Topics | None:
     """Return the topics of the file that the config names; None where it names none or no strategy uses it."""
     cfg = config.generate.taxonomy
@@ -225,14 +223,15 @@ def _thinking_task(config: Config, task: Task) -> Task:
     return task
 
 
-def _passages(config: Config, task: Task) -> list[Passage]:
-    """Return the passages of the task's documents. Raise ConfigError where there are no documents."""
+def _passages(config: Config, task: Task, steps: Settings | None, said: list[str]) -> list[Passage]:
+    """Return the passages of the task's documents, cleaned by `steps`. Raise ConfigError where there are no documents."""
     if not task.documents:
         raise ConfigError(
             "generate.strategies.grounded: needs documents; set task.documents to a folder, a file or a glob"
         )
     least, most = lengths(config.generate.grounded, task)
-    return passages(read_documents(task.documents), most, min(config.generate.grounded.overlap, most // 2), least)
+    cut = passages(read_documents(task.documents), most, min(config.generate.grounded.overlap, most // 2), least)
+    return clean_passages(cut, least, steps, said) if steps and cut else cut
 
 
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
@@ -288,7 +287,7 @@ def _with_found_paths(config: Config, task: Task, adapters: Adapters, bases: Seq
         own_task = replace(own_task, documents=list(task.documents))
     run = config.run
     if run.prepare:
-        run = replace(run, prepare=_settings_file(run.prepare, bases))
+        run = replace(run, prepare=settings_file(run.prepare, bases))
     return replace(config, task=own_task, generate=generate, judge=judge, run=run)
 
 

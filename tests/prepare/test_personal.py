@@ -1,12 +1,14 @@
 """Personal data in rows is found as well as promised, and redacted, pseudonymised, rejected or reported."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.personal_data import TEXTS, measure, read
-from synthgen.safety.personal import FORMATTED, KINDS, find
+from synthgen.errors import ConfigError
+from synthgen.safety.personal import FORMATTED, KINDS, Found, find, joined
 from synthgen.safety.personal.numbers import may_hold
 
 TEXT = "Mail jane@lamp.example or call +44 7700 900123."
@@ -103,3 +105,48 @@ def test_ordinary_figures_end_the_search_at_its_first_pattern(text: str) -> None
 
 def test_a_spelled_address_is_found_in_capitals_too() -> None:
     assert [found.kind for found in find("Write to JANE (AT) LAMP (DOT) EXAMPLE today")] == ["email"]
+
+
+def test_presidio_adds_what_its_analyzer_finds(run: Any, tmp_path: Path) -> None:
+    pytest.importorskip("presidio_analyzer")
+    own = tmp_path / "analyzer.yaml"
+    own.write_text(
+        "nlp_configuration: {nlp_engine_name: no_op, models: [{lang_code: en, model_name: none}]}\n"
+        "recognizer_registry:\n"
+        "  supported_languages: [en]\n"
+        "  recognizers:\n"
+        "    - {name: Titled, type: custom, supported_entity: PERSON,"
+        " patterns: [{name: titled, regex: 'Frau [A-Z]+', score: 0.9}]}\n",
+        encoding="utf-8",
+    )
+    text = "Frau XQ has 110105199003070017, mail jane@lamp.example"
+    step = {"engine": "presidio", "kinds": ["email", "cn_id", "name", "url"]}
+    assert run([text], {"personal": step | {"kinds": ["cn_id"]}}).texts == [
+        text.replace("110105199003070017", "[CN_ID]")
+    ]
+    found = run(["see https://lamp.com, jane@lamp.com"], {"personal": step}).texts
+    assert found == ["see [URL], [EMAIL]"]
+    step = step | {"kinds": ["email", "name"], "analyzer": "analyzer.yaml"}
+    assert run([text], {"personal": step}).texts == ["[NAME] has 110105199003070017, mail [EMAIL]"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"engine": "spacy"}, "engine: 'spacy' is none of patterns, presidio"),
+        ({"analyzer": "a.yaml"}, "analyzer: only Presidio has one"),
+        ({"kinds": ["passport"]}, "kinds: 'passport' is none of"),
+    ],
+)
+def test_a_wrong_option_is_told(run: Any, options: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run(["a"], {"personal": options})
+
+
+def test_pieces_of_two_finders_are_joined() -> None:
+    text = "Ann Lee, 5551234"
+    own = [Found("name", 0, 3, "Ann"), Found("phone", 9, 16, "5551234")]
+    theirs = [Found("card", 9, 16, "5551234"), Found("name", 0, 7, "Ann Lee"), Found("ip", 7, 8, ",")]
+    assert [(each.kind, each.text) for each in joined(text, own, theirs)] == [
+        ("name", "Ann Lee"), ("ip", ","), ("phone", "5551234")
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Texts are repaired, and every kind of repair is counted."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from synthgen.errors import ConfigError
         ("Ã¼ber uns", "über uns", "encoding"),
         ("<p>One</p><p>two &amp; <b>three</b></p>", "One\n\ntwo & three", "markup"),
         ("<script>x()</script>text<!-- no -->", "text", "markup"),
+        ("<!-- no --><p>a</p> <style>b <!-- c", "a\n<style>b <!-- c", "markup"),
         ("a\x00b\u200bc\ufeff", "abc", "control"),
         ("ＡＢＣ１２３，好", "ABC123，好", "width"),
         ("ｶﾀｶﾅ", "カタカナ", "width"),
@@ -25,6 +27,12 @@ def test_a_text_is_repaired(run: Any, before: str, after: str, reason: str) -> N
     done = run([before], "repair")
     assert done.texts == [after]
     assert reason in done.summary["steps"]["repair"]["changed"]
+
+
+def test_many_comments_without_an_end_take_little_time(run: Any) -> None:
+    began = process_time()
+    assert run(["<!-- a" * 50_000], "repair").texts == ["<!-- a" * 50_000]
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(

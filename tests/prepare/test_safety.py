@@ -1,13 +1,19 @@
 """Rows with words of word lists, injection phrases or a guard model's verdict are flagged or removed."""
 
 import json
+import re
+from functools import cache
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthgen.errors import ConfigError
-from synthgen.safety.harm import InjectionFinder
+from synthgen.safety.harm import InjectionFinder, WordFinder
+from synthgen.safety.harm.tree import WordTree
 from tests.prepare.conftest import lines_of
 
 CLEAN = ["The first class in Scunthorpe starts at nine.", "这个产品的性能很好,价格合理。"]
@@ -33,6 +39,12 @@ def test_rows_are_removed_for_the_named_categories_only(run: Any) -> None:
         run([SWEARING, INJECTED], {"safety": {"words": [], "injection": "none"}}).summary["steps"]["safety"]["changed"]
         == {}
     )
+
+
+def test_a_long_row_of_digits_is_read_in_little_time() -> None:
+    began = process_time()
+    assert WordFinder(["en"])("7" * 100_000 + " sh1t " + "1 " * 50_000) == ["sh1t", "shit"]
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -82,3 +94,30 @@ def test_a_guard_model_is_asked_about_each_category_with_its_own_threshold(run: 
 def test_a_wrong_option_is_told(run: Any, options: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run(["a"], {"safety": options})
+
+
+FINDER = WordFinder(["en", "zh", "ja", "cs"])
+SCANNER = FINDER._filter._scanner
+LISTED = st.sampled_from(FINDER._filter._word_list)
+PIECES = st.one_of(LISTED, LISTED.map(str.upper), LISTED.map(lambda word: word[:-1]), st.sampled_from(" -x9é屋ア"))
+
+
+@cache
+def one_by_one() -> re.Pattern[str]:
+    """Return the search that glin-profanity makes itself: all words, one after the other."""
+    from glin_profanity.filters.word_matcher import word_pattern
+
+    return re.compile("|".join(word_pattern(word) for word in SCANNER._rest))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PIECES, max_size=5).map("".join))
+def test_the_tree_of_words_finds_what_the_package_finds_by_itself(text: str) -> None:
+    tree, found = SCANNER._rest_any, FINDER(text)
+    assert isinstance(tree, WordTree)
+    assert (tree.search(text.lower()) is None) == (one_by_one().search(text.lower()) is None)
+    SCANNER._rest_any = one_by_one()
+    try:
+        assert FINDER(text) == found
+    finally:
+        SCANNER._rest_any = tree

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
+from synthgen.config import from_saved
+from synthgen.run.prepare import prepare
 from synthgen.tasks.assets import root
 
 SEEDS = [
@@ -46,9 +49,9 @@ def test_copies_among_the_seeds_are_refused_or_removed_by_run_prepare(validated:
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ("[split]", "run.prepare: steps.yaml:1: steps[0].split: seeds are not divided"),
+        ("[split]", "run.prepare: steps.yaml:1: steps[0].split: rows of a run are not divided"),
         ("[personal: {mode: pseudonymise}]", "set `salt`, so that a resume gets the same names"),
-        ("[repair, nera]", "there is no step 'nera'"),
+        ("[repair, nera]", "run.prepare: steps.yaml:1: steps[1]: there is no step 'nera'"),
         ("[outliers: {max_chars: 9, spread: null}]", "no seed for label"),
     ],
 )
@@ -56,6 +59,32 @@ def test_steps_that_do_not_fit_seeds_are_refused(validated: Any, steps: str, sai
     Path("steps.yaml").write_text(f"steps: {steps}\n", encoding="utf-8")
     code, _, error = validated([], "run.prepare=steps.yaml")
     assert code == 2 and said in error.replace(f"{Path.cwd()}/", "")
+
+
+def test_a_name_that_is_no_file_of_steps_is_told_with_its_key(validated: Any) -> None:
+    code, _, error = validated([], "run.prepare=nope")
+    assert code == 2 and "run.prepare: nope: cannot be read" in error and "default" in error
+
+
+def test_texts_and_passages_of_a_run_are_cleaned_too(tmp_path: Path) -> None:
+    lines = ["Shares  fell on Monday.", "shares fell on monday!", "Mail jane@lamp.example for the results.", "A goal."]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    steps = "text: [text]\nsteps: [repair, personal, exact, outliers: {min_chars: 8, spread: null}]"
+    (tmp_path / "steps.yaml").write_text(steps, encoding="utf-8")
+    text = "The lamp of {} has a switch on its side, and a cable of two metres. " * 2
+    for name in "ab":
+        (tmp_path / f"{name}.md").write_text(text.format(*[f"{name}@lamp.example"] * 2), encoding="utf-8")
+    task = {**OmegaConf.to_container(OmegaConf.load(root() / "conf/task/news_topic.yaml")), "texts": "texts.txt"}
+    saved: Any = {"engine": {"kind": "replay"}, "task": {**task, "documents": "*.md"}}
+    changes = ["run.name=a", "run.dir=a", "diversity.embedder=hash", "student.kind=none", "run.prepare=steps.yaml"]
+    weights = ["generate.strategies.fewshot=null", "generate.strategies.label_text=1", "generate.strategies.grounded=1"]
+    done = prepare(from_saved(saved, [*changes, *weights]), [tmp_path, root()])
+    assert [row["text"] for row in done.texts] == ["Shares fell on Monday.", "Mail [EMAIL] for the results."]
+    assert [passage.text for passage in done.passages] == [text.format(*["[EMAIL]"] * 2).strip()]
+    assert done.passages[0].document == "a.md" and done.passages[0].end > len(done.passages[0].text)
+    assert [words.partition(" (")[0] for words in done.warnings] == [
+        "run.prepare: 20 of 20 seeds stay", "run.prepare: 2 of 4 texts stay", "run.prepare: 1 of 2 passages stay"
+    ]  # fmt: skip
 
 
 def test_a_seed_that_gives_orders_to_a_model_is_named(validated: Any) -> None:

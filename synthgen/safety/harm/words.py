@@ -1,6 +1,13 @@
-"""Find words of word lists in texts, also where letters are replaced, repeated or separated."""
+"""Find words of word lists in texts, also where letters are replaced, repeated or separated.
 
+glin-profanity has the lists, and undoes the disguises. Its search for the words that are more than a row of letters is
+replaced by a prefix tree, which finds the same ones several times faster.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
+
+from synthgen.safety.harm.tree import WordTree
 
 LANGUAGES: Mapping[str, str] = {
     "ar": "arabic", "zh": "chinese", "cs": "czech", "da": "danish", "nl": "dutch", "en": "english", "eo": "esperanto",
@@ -10,6 +17,10 @@ LANGUAGES: Mapping[str, str] = {
 }  # fmt: skip
 """Codes of the languages that have a list, and the names of the lists in glin-profanity."""
 
+_DIGITS = 60
+_MANY_DIGITS = re.compile(rf"\d(?:\s*\d){{{_DIGITS},}}")
+"""Digits, also separated ones, that are longer than any word that they could stand for. The package needs time by their square."""
+
 
 class WordFinder:
     """Find the words of the lists of `languages`, given by codes in LANGUAGES."""
@@ -18,7 +29,18 @@ class WordFinder:
         from glin_profanity import Filter
 
         self._filter = Filter({"languages": [LANGUAGES[code] for code in languages], "detect_leetspeak": True})
+        scanner = self._filter._scanner  # the package has no way to set the search
+        scanner._rest_any = WordTree(scanner._rest, _edges)
 
     def __call__(self, text: str) -> list[str]:
         """Return the words of the lists that are in a text, each once, in the order of the alphabet."""
+        text = _MANY_DIGITS.sub(lambda digits: digits.group()[:_DIGITS], text)
         return sorted(set(self._filter.check_profanity(text).get("profane_words") or ()))
+
+
+def _edges(word: str) -> tuple[str, str]:
+    """Return the patterns that glin-profanity puts before and behind a word, so that it is a word and no part of one."""
+    from glin_profanity.filters.word_matcher import word_pattern
+
+    before, _, behind = word_pattern(word).partition(f"(?ai:{re.escape(word)})")
+    return before, behind

@@ -1,6 +1,6 @@
 """Find the personal data in a text, of all kinds, without overlaps."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from synthgen.safety.personal import addresses, names, numbers
@@ -47,6 +47,20 @@ def find(text: str, kinds: Collection[str] = FORMATTED) -> list[Found]:
             if all(end <= other.start or start >= other.end for other in found):
                 found.append(Found(kind, start, end, text[start:end]))
     return sorted(found, key=lambda each: each.start)
+
+
+def joined(text: str, found: Iterable[Found], others: Iterable[Found]) -> list[Found]:
+    """Return `found` with what `others` adds: further pieces, and further letters of pieces of the same kind."""
+    pieces = list(found)
+    for other in others:
+        crossing = [each for each in pieces if each.start < other.end and other.start < each.end]
+        if any(each.kind != other.kind for each in crossing):
+            continue
+        start = min(each.start for each in (other, *crossing))
+        end = max(each.end for each in (other, *crossing))
+        pieces = [each for each in pieces if each not in crossing]
+        pieces.append(Found(other.kind, start, end, text[start:end]))
+    return sorted(pieces, key=lambda each: each.start)
 
 
 def masked(text: str) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from synthgen.safety.personal.finding import Found
+from synthgen.safety.personal.finding import KINDS, Found
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _REMEMBERED = 100_000
@@ -39,6 +39,8 @@ class Pseudonyms:
         self._known: dict[tuple[str, str], str] = {}
 
     def __call__(self, found: Found) -> str:
+        if found.kind not in KINDS:
+            return redacted(found)  # an entity of Presidio, for which Faker may have nothing
         key = found.kind, _bare(found)
         if key not in self._known:
             if len(self._known) >= _REMEMBERED:
