@@ -150,7 +150,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
         task,
         config.generate,
         prompts,
-        config.run.seed,
+        config.run.own_seed,
         adapters.names()["generate"],
         config.model.asked_to_think,
         config.model.thinking_tokens,
@@ -160,13 +160,15 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     tree = _tree(config, task, bases)
     texts = read_texts(task.texts, task) if task.texts is not None and LabelText.name in shares else Rows()
     cut = _passages(config, task) if Grounded.name in shares else []
+    part, own_seed = config.run.part, config.run.own_seed
     materials = Materials(
-        config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,
-        passages=cut, pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
+        config.generate, task, prompts, prompting, seeds, own_seed, tree=tree, models=tuple(models),
+        texts=part.slice(texts), passages=part.slice(cut), pairs=PairPrompt(task, prompts, own_seed),
+        evaluates=declared.evaluates, part=part, shared_seed=config.run.seed,
     )  # fmt: skip
     generate, run = config.generate, config.run
-    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
-    strategies = Mix(make_strategies(materials), shares, run.seed, models, bandit)
+    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, own_seed) if generate.adapt else None
+    strategies = Mix(make_strategies(materials), shares, own_seed, models, bandit)
     check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
@@ -236,7 +238,7 @@ def _passages(config: Config, task: Task) -> list[Passage]:
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task))
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task), config.run.part)
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
     group = Group(0, 0, 1, next(iter(task.asked), None), 0)
