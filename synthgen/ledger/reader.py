@@ -122,9 +122,12 @@ class Reader:
         """
         return list(self._held("WHERE origin <> 'seed' AND slot IS NULL"))
 
-    def embedded_samples(self) -> Iterator[tuple[Sample, Vector | None]]:
-        """Yield seeds and accepted samples in the order in which they were added, with their embeddings."""
-        return self._held("")
+    def embedded_samples(self, before: int | None = None) -> Iterator[tuple[Sample, Vector | None]]:
+        """Yield seeds and accepted samples in the order in which they were added, with their embeddings.
+
+        Yield only those below the position `before`, if it is given.
+        """
+        return self._held("" if before is None else f"WHERE position < {before}")
 
     def _held(self, where: str) -> Iterator[tuple[Sample, Vector | None]]:
         joined = "samples LEFT JOIN embeddings ON sample_id = id"

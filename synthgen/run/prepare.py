@@ -34,6 +34,7 @@ from synthgen.run.budget import StopRules
 from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
+from synthgen.run.shares import check as check_shares
 from synthgen.student.adapter import rows_trained_on
 from synthgen.tasks.assets import find
 from synthgen.tasks.documents import read_documents
@@ -174,7 +175,7 @@ def prepare(config: Config, bases: Sequence[Path], begun: bool = False) -> Prepa
     _ask_once(strategies, config, task, seeds)
     row = rows[0] if rows else blank(task.schema)
     render_once(config.judge, task, prompts, row, bool(declared.questions), declared.compares)
-    StopRules(config.budget, task.asked)
+    check_shares(config, list(task.asked), StopRules(config.budget, task.asked).target)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
         found,
