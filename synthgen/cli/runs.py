@@ -105,6 +105,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         from synthgen.run.notices import notices
         from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
         from synthgen.run.prepare import prepare
+        from synthgen.run.shares import goals
 
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -124,6 +125,9 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         if why := prepared.structured_outputs.why:
             print(why)
         print(f"engine {config.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
+        if config.shards > 1:
+            targets = [goal.target for goal in goals(config, list(task.asked), prepared.target)]
+            print(f"shards {config.shards}: {min(targets):,} to {max(targets):,} samples each")
         for line in [*notices(prepared), *fitted.notes]:
             print(printable(line))
         print("everything is in order; nothing was started")

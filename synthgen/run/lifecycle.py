@@ -30,6 +30,7 @@ from synthgen.run.resumable import in_words
 from synthgen.run.running import Running
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import MakeLooping, Session
+from synthgen.run.shares import is_shard
 from synthgen.run.training import strategy_gains, train
 from synthgen.run.versions import versions
 from synthgen.tasks.assets import MissingError
@@ -56,6 +57,10 @@ def resume(folder: Path, config: Config, say: Callable[[str], None], looping: Ma
     `looping` makes what runs its loop.
     """
     check_writable(folder)
+    if is_shard(folder):
+        raise RunFolderError(
+            f"{folder} is a shard of {folder.parents[1]}, and goes on with it: synthgen resume {folder.parents[1]}"
+        )
     check_tracking(config)
     try:
         prepared = prepare(config, [], begun=True)

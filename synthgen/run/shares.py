@@ -12,6 +12,8 @@ from synthgen.errors import ConfigError
 from synthgen.run.metrics import MetricsConfig
 
 FOLDER = "shards"
+STATE = "shards"
+"""Ledger key of where a run with shards stands."""
 _ALONE = {
     "transformers": "it would load the model once for each shard; serve the model, and use engine=openai",
     "vllm_inprocess": "it would load the model once for each shard; use engine=vllm",
@@ -47,6 +49,17 @@ class Goal:
 def shard_folder(folder: Path, number: int) -> Path:
     """Return the folder of a shard, counted from 0, of the run in `folder`."""
     return folder / FOLDER / str(number + 1)
+
+
+def shard_folders(folder: Path) -> list[Path]:
+    """Return the folders of the shards that a run has, in order; empty for a run without shards."""
+    found = [path.parent for path in (folder / FOLDER).glob("*/ledger.sqlite") if path.parent.name.isdecimal()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def is_shard(folder: Path) -> bool:
+    """Return True for the folder of a shard of another run."""
+    return folder.parent.name == FOLDER and (folder.parents[1] / "ledger.sqlite").is_file()
 
 
 def ledgers(folder: Path, count: int) -> list[Path]:

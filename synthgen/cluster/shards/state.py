@@ -8,10 +8,7 @@ from dataclasses import asdict, dataclass, field
 from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
-from synthgen.run.shares import Goal
-
-STATE = "shards"
-"""Ledger key of the state."""
+from synthgen.run.shares import STATE, Goal
 
 
 @dataclass
