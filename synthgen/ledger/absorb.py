@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,11 +114,11 @@ def absorb(
         try:
             ledger.exclusively(attach)
             for digit in _HEX if begin == numbers.begin else ():
-                ledger.exclusively(lambda connection, digit=digit: texts(connection, digit))
+                ledger.exclusively(partial(texts, digit=digit))
             ledger.exclusively(before_slots)
             for first in range(begin, max(end, begin + 1), _SLOTS_AT_ONCE):
                 last = min(first + _SLOTS_AT_ONCE, end)
-                ledger.exclusively(lambda connection, first=first, last=last: part(connection, first, last))
+                ledger.exclusively(partial(part, first=first, last=last))
         finally:
             ledger.exclusively(detach)
 

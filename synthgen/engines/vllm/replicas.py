@@ -253,7 +253,8 @@ class Replicas:
 
     def urls(self) -> list[str]:
         """Return the addresses of the servers that are up, up to and including /v1."""
-        return [one.engine.url for one in self._replicas.values() if isinstance(one.engine, Addressed)]
+        engines = [one.engine for one in self._replicas.values()]
+        return [engine.url for engine in engines if isinstance(engine, Addressed)]
 
     async def probe(self) -> None:
         """Ask every server that is up for one token, so that one that has died is started again."""
