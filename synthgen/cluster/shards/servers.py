@@ -5,7 +5,6 @@ again by themselves.
 """
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -29,7 +28,18 @@ _PROBE_SECONDS = 2.0
 class Servers:
     """Hold the servers of a run with shards. Without any, `shared` returns the engine of the run's config."""
 
-    def __init__(self, prepared: Prepared, folder: Path, say: Callable[[str], None], notes: Notes) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        say: Callable[[str], None],
+        notes: Notes,
+        on_lost: Callable[[], None],
+    ) -> None:
+        """Prepare to start the servers. `on_lost` is called when none of them is left."""
+        self._on_lost = on_lost
+        self.lost = ""
+        """The reasons why no server is left; empty while one is."""
         self._prepared = prepared
         self._folder = folder
         self._say = say
@@ -74,13 +84,13 @@ class Servers:
         info = engine.info(config.model.name)
         self._notes.note_engine(**info)
         self._notes.event("engine_started", {**info, "seconds": round(seconds, 1)})
-        self._watching = asyncio.create_task(_watch(started))
+        self._watching = asyncio.create_task(self._watch(started))
         return endpoints(engine, started.urls(), name, KEY_VARIABLE)
 
-
-async def _watch(replicas: Replicas) -> None:
-    """Ask every server for a token now and then, so that a dead one is noticed and started again."""
-    while True:
-        await asyncio.sleep(_PROBE_SECONDS)
-        with contextlib.suppress(Exception):  # the shards notice what does not come back
+    async def _watch(self, replicas: Replicas) -> None:
+        """Ask every server for a token now and then, so that a dead one is noticed and started again."""
+        while not replicas.lost:
+            await asyncio.sleep(_PROBE_SECONDS)
             await replicas.probe()
+        self.lost = replicas.lost
+        self._on_lost()

@@ -61,7 +61,7 @@ class Sharded:
         with Reader(self._ledger.path) as reader:
             state = State.read(reader)
         state.lost = state.lost or [{} for _ in self._paths]
-        servers = Servers(self._prepared, self._folder, self._display.say, self._notes)
+        servers = Servers(self._prepared, self._folder, self._display.say, self._notes, self._stop_processes)
         try:
             while True:
                 if state.number == state.merged and (reason := self._begin(state)) is not None:
@@ -77,6 +77,9 @@ class Sharded:
     def _stop(self) -> None:
         self._closing = True
         self._display.say("stopping the shards")
+        self._stop_processes()
+
+    def _stop_processes(self) -> None:
         if self._processes is not None:
             self._processes.stop()
 
@@ -128,6 +131,8 @@ class Sharded:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
             self._processes = None
+        if servers.lost:
+            raise EngineDeadError(servers.lost)
         self._check(ended)
 
     def _spec(self, state: State, number: int, goal: Goal, engine: EngineConfig) -> Spec:

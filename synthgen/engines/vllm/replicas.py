@@ -256,6 +256,12 @@ class Replicas:
         engines = [one.engine for one in self._replicas.values()]
         return [engine.url for engine in engines if isinstance(engine, Addressed)]
 
+    @property
+    def lost(self) -> str:
+        """Return the reasons why no replica is left; an empty text while one is."""
+        reasons = [one.lost for one in self._replicas.values()]
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+
     async def probe(self) -> None:
         """Ask every server that is up for one token, so that one that has died is started again."""
         request = Request(
