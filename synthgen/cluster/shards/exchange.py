@@ -7,6 +7,7 @@ samples never change, so the ledger of a shard only records up to which slot it 
 """
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from synthgen.records import Json
 from synthgen.run.exchange import Foreign
 
 TAKEN = "taken_over"
-"""Ledger key of what a shard took over: a list of {slot, pass, upto}, with the end slot for each other shard."""
+"""Kind of the events that record what a shard took over: {slot, pass, upto}, with the end slot for each other shard."""
 ENDS = "ended_passes"
 """Ledger key of the first slot that a shard had not settled at the end of each pass, by the number of the pass."""
 _LOOK_SECONDS = 0.05
@@ -52,7 +53,8 @@ class Exchange:
         self._every = every
         self._items = items
         with Reader(ledger.path) as reader:
-            self._taken: list[Json] = reader.meta(TAKEN) or []
+            sql = "SELECT data FROM events WHERE kind = ? ORDER BY seq"
+            self._taken: list[Json] = [json.loads(data) for (data,) in reader.rows(sql, (TAKEN,))]
         self._upto = dict.fromkeys(self._paths, 0)
         for entry in self._taken:
             self._upto |= _upto(entry)
@@ -105,7 +107,7 @@ class Exchange:
         found = list(self._read(slot, self._upto, upto))
         entry = {"slot": slot, "pass": stage.number, "upto": {str(other): end for other, end in upto.items()}}
         self._taken.append(entry)
-        self._ledger.set_meta(TAKEN, self._taken)
+        self._ledger.event(TAKEN, entry)
         self._upto, self._next = upto, self._after(slot)
         return found
 

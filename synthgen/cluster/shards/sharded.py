@@ -13,12 +13,14 @@ from synthgen.cluster.shards.child import Spec
 from synthgen.cluster.shards.merge import merge
 from synthgen.cluster.shards.processes import LOG, Ended, Processes
 from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
-from synthgen.cluster.shards.state import NOT_BEGUN, Standing, State, added, figures, raised, standing
+from synthgen.cluster.shards.state import NOT_BEGUN, Standing, State, added, figures, raised, standing, together
 from synthgen.config import Config, to_json
 from synthgen.engines.base import EngineConfig
 from synthgen.errors import EngineDeadError, ExitCode, InputError, WriteError
 from synthgen.ledger import Ledger, Reader
+from synthgen.records import Json
 from synthgen.run.display import Display
+from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
@@ -54,6 +56,10 @@ class Sharded:
         self._closing = False
         self._passes = 0
         """Number of passes that this session has begun."""
+        self._progress = Progress(prepared.target, budget_usd=prepared.capabilities.budget_usd)
+        self._shards: dict[str, Json] = {}
+        """The states of the shards, as `Metrics` shows those of servers."""
+        self._starting: asyncio.Task[EngineConfig] | None = None
 
     async def loop(self) -> str:
         """Return the name of the rule that stopped the run. Raise EngineDeadError where an engine fails for good."""
@@ -62,6 +68,8 @@ class Sharded:
             state = State.read(reader)
         state.lost = state.lost or [{} for _ in self._paths]
         servers = Servers(self._prepared, self._folder, self._display.say, self._notes, self._stop_processes)
+        port = self._config.metrics.port
+        metrics = None if port is None else Metrics(port, self._config.run.name, self._progress, lambda: self._shards)
         try:
             while True:
                 if state.number == state.merged and (reason := self._begin(state)) is not None:
@@ -73,10 +81,14 @@ class Sharded:
                 await self._merge(state)
         finally:
             await servers.aclose()
+            if metrics is not None:
+                metrics.close()
 
     def _stop(self) -> None:
         self._closing = True
         self._display.say("stopping the shards")
+        if self._starting is not None:
+            self._starting.cancel()
         self._stop_processes()
 
     def _stop_processes(self) -> None:
@@ -114,7 +126,15 @@ class Sharded:
 
     async def _work(self, state: State, numbers: Sequence[int], servers: Servers) -> None:
         """Run these shards to the end of the pass."""
-        engine = await servers.shared()
+        self._starting = asyncio.create_task(servers.shared())
+        try:
+            engine = await self._starting
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            return
+        finally:
+            self._starting = None
         raised_goals = raised(self._goals, state.lost)
         specs = [self._spec(state, number, raised_goals[number], engine) for number in numbers]
         for spec in specs:
@@ -186,18 +206,19 @@ class Sharded:
 
     async def _tick(self) -> None:
         """Show the progress of all shards together, until this is cancelled."""
-        progress = Progress(self._prepared.target, spent=self._notes.seconds.loop, started=time.monotonic())
-        progress.budget_usd = self._prepared.capabilities.budget_usd
+        progress = self._progress
+        progress.spent, progress.started = self._notes.seconds.loop, time.monotonic()
         while True:
             with contextlib.ExitStack() as stack:
                 readers = [stack.enter_context(Reader(path)) for path in self._paths if path.is_file()]
-                found = figures(readers)
-            progress.accepted, progress.candidates = found["accepted"], found["candidates"]
-            progress.output_tokens, progress.rejected, progress.usd = (
-                found["output_tokens"],
-                found["rejected"],
-                found["usd"],
-            )
+                found = [figures(reader) for reader in readers]
+            together(progress, found)
+            self._shards = {
+                f"shard {number}": {
+                    "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
+                }
+                for number, one in enumerate(found, 1)
+            }  # fmt: skip
             self._notes.tick(progress)
             await asyncio.sleep(_TICK_SECONDS)
 

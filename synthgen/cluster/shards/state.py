@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
+from synthgen.run.progress import Progress
 from synthgen.run.shares import STATE, Goal
 
 
@@ -83,16 +84,30 @@ def added(lost: Sequence[Mapping[str, int]], more: Sequence[Mapping[str, int]]) 
     return [dict(Counter(one) + Counter(other)) for one, other in zip(lost, more, strict=True)]
 
 
-def figures(readers: Sequence[Reader]) -> Json:
-    """Return the sums of the newest progress of the shards."""
+_LATEST = 4096  # slots whose requests are counted
+
+
+def figures(reader: Reader) -> Json:
+    """Return the newest progress of a shard, and its requests in flight."""
     sql = "SELECT data FROM events WHERE kind = 'progress' ORDER BY seq DESC LIMIT 1"
-    found: Json = {"accepted": 0, "candidates": 0, "output_tokens": 0, "rejected": Counter(), "usd": None}
-    for reader in readers:
-        for (data,) in reader.rows(sql):
-            one = json.loads(data)
-            for key in ("accepted", "candidates", "output_tokens"):
-                found[key] += one.get(key, 0)
-            found["rejected"] += Counter(one["rejected"])
-            if "usd" in one:
-                found["usd"] = (found["usd"] or 0.0) + one["usd"]
-    return found
+    newest: Json = json.loads(reader.one(sql) or "{}")
+    first = (reader.one("SELECT MAX(slot) FROM slots") or 0) - _LATEST
+    in_flight = reader.one("SELECT COUNT(*) FROM requests WHERE slot >= ? AND state = 'sent'", (first,))
+    return {
+        "accepted": 0,
+        "candidates": 0,
+        "output_tokens": 0,
+        "rejected": {},
+        "usd": None,
+        **newest,
+        "in_flight": in_flight,
+    }
+
+
+def together(progress: Progress, shards: Sequence[Json]) -> None:
+    """Give a run's progress the sums of the figures of its shards."""
+    for key in ("accepted", "candidates", "output_tokens"):
+        setattr(progress, key, sum(one[key] for one in shards))
+    progress.rejected = sum((Counter(one["rejected"]) for one in shards), Counter())
+    known = [one["usd"] for one in shards if one["usd"] is not None]
+    progress.usd = sum(known) if known else None

@@ -38,7 +38,9 @@ Start = Callable[[], Awaitable[Engine]]
 class Addressed(Protocol):
     """Mark an engine whose server other processes can reach."""
 
-    url: str
+    def address(self) -> str:
+        """Return the address of the server, up to and including /v1."""
+        ...
 
 
 class Replica:
@@ -254,7 +256,7 @@ class Replicas:
     def urls(self) -> list[str]:
         """Return the addresses of the servers that are up, up to and including /v1."""
         engines = [one.engine for one in self._replicas.values()]
-        return [engine.url for engine in engines if isinstance(engine, Addressed)]
+        return [engine.address() for engine in engines if isinstance(engine, Addressed)]
 
     @property
     def lost(self) -> str:

@@ -70,8 +70,7 @@ class VllmEngine:
     name = "vllm"
 
     def __init__(self, process: Process, fleet: Fleet, most: int, url: str = "") -> None:
-        self.url = url
-        """The address of the server, up to and including /v1."""
+        self._url = url
         self._process = process
         self._fleet = fleet
         self._in_flight = InFlight(most)
@@ -176,6 +175,9 @@ class VllmEngine:
             raise
         finally:
             self._ahead -= is_ahead
+
+    def address(self) -> str:
+        return self._url
 
     def about(self) -> Json:
         """Return the server's dialect, if a part of it was detected."""
