@@ -16,7 +16,7 @@ from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
 from synthgen.cluster.shards.state import NOT_BEGUN, Standing, State, added, figures, raised, standing, together
 from synthgen.config import Config, to_json
 from synthgen.engines.base import EngineConfig
-from synthgen.errors import EngineDeadError, ExitCode, InputError, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, InputError, RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
 from synthgen.run.display import Display
@@ -103,6 +103,11 @@ class Sharded:
         In the first pass of a session all shards that lack samples go on. Later only those do that have reached their
         goals, and lost samples in the merge.
         """
+        if state.number and (missing := next((path for path in self._paths if not path.is_file()), None)):
+            raise RunFolderError(
+                f"{missing}: the ledger of this shard is missing, so the run cannot go on; start a new run from its merged "
+                f"samples:\n  synthgen resume {self._folder} --fork NEW_RUN"
+            )
         shards = [self._standing(number) for number in range(len(self._paths))]
         lacking = [
             number
