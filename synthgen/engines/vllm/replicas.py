@@ -255,8 +255,12 @@ class Replicas:
 
     def urls(self) -> list[str]:
         """Return the addresses of the servers that are up, up to and including /v1."""
-        engines = [one.engine for one in self._replicas.values()]
-        return [engine.address() for engine in engines if isinstance(engine, Addressed)]
+        found = []
+        for one in self._replicas.values():
+            engine = one.engine
+            if isinstance(engine, Addressed):
+                found.append(engine.address())
+        return found
 
     @property
     def lost(self) -> str:
