@@ -1,5 +1,6 @@
 """Test runs with several shards on the replay engine: what they accept, how they are merged, and how they go on."""
 
+import asyncio
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
 from synthgen.cluster.shards import sharded
-from synthgen.cluster.shards.exchange import Stage
+from synthgen.cluster.shards.exchange import ENDS, Exchange, Stage
 from synthgen.cluster.shards.merge import merge
 from synthgen.config import Config
 from synthgen.diversity.embedder import DiversityConfig, HashEncoder
@@ -190,6 +191,32 @@ def test_a_merge_that_is_killed_goes_on_to_the_same_ledger(
         assert rows(again, f"SELECT * FROM {table} ORDER BY 1, 2") == rows(
             whole, f"SELECT * FROM {table} ORDER BY 1, 2"
         )
+
+
+def test_what_is_taken_over_depends_on_the_slot_alone_and_is_on_record(merged: Callable[..., Merged]) -> None:
+    own, other = shares.ledgers(merged("run")[0].parent, 2)
+
+    def exchange(ledger: Ledger) -> Exchange:
+        return Exchange(ledger, 0, [own, other], Stage(1, [0, 0], [0, 1]), 2, 1)
+
+    async def taken(ledger: Ledger, *slots: int) -> list[list[tuple[int | None, str]] | None]:
+        one = exchange(ledger)
+        found = [await one.before(slot, lambda: True) for slot in slots]  # a run that is closing does not wait
+        return [None if each is None else [(sample.slot, sample.id) for sample, _ in each] for each in found]
+
+    with Ledger.open(own) as ledger:
+        assert asyncio.run(taken(ledger, 0, 1, 2, 3)) == [[], [], [], []]
+        accepted = [key for (key,) in rows(other, "SELECT id FROM samples WHERE slot >= 0 ORDER BY slot")]
+        assert asyncio.run(taken(ledger, 2, 4)) == [[], [(4, accepted[0]), (4, accepted[1])]]
+        ledger.wait_written()
+        assert asyncio.run(taken(ledger, 4, 5)) == [[], []]  # a resume does not take them over again
+        again = exchange(ledger)
+        assert [(sample.slot, sample.id) for sample, _ in again.earlier()] == [(4, accepted[0]), (4, accepted[1])]
+        assert again.count == 2
+        assert asyncio.run(taken(ledger, 6)) == [None]  # the other shard has settled three slots, and has not ended
+        with Ledger.open(other) as ending:
+            ending.set_meta(ENDS, {"1": 3})
+        assert asyncio.run(taken(ledger, 6)) == [[(6, accepted[2])]]
 
 
 # -- runs ------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ from synthgen.run.runtime.signals import exit_with
 from synthgen.run.session import Session
 from synthgen.safety.secrets import mask
 
+NO_ROOM = os.EX_IOERR
+"""Exit code of a shard whose disk refused to write. Only the run that started it sees this code."""
 _CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 
 
@@ -57,7 +59,7 @@ def main() -> int:
         return work(spec, from_saved(spec.config, []))
     except WriteError as error:
         print(mask(str(error)), flush=True)
-        return ExitCode.STOPPED
+        return NO_ROOM
     except UserError as error:
         print(mask(str(error)), flush=True)
         return ExitCode.BAD_INPUT

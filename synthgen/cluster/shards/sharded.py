@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from synthgen.cluster.shards.child import Spec
+from synthgen.cluster.shards.child import NO_ROOM, Spec
 from synthgen.cluster.shards.merge import merge
 from synthgen.cluster.shards.processes import LOG, Ended, Processes
 from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
@@ -154,7 +154,8 @@ class Sharded:
             ended = await self._processes.run(specs, self._config.budget.grace + _MORE_GRACE)
         finally:
             ticking.cancel()
-            await asyncio.gather(ticking, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
             self._processes = None
         if servers.lost:
             raise EngineDeadError(servers.lost)
@@ -175,13 +176,10 @@ class Sharded:
                 raise RuntimeError(f"{name} ended at an error in synthgen; its output: {place}\n{_end_of(place)}")
             if one.code == ExitCode.BAD_INPUT:
                 raise InputError(f"{name}: {_end_of(place, 1)}")
+            if one.code == NO_ROOM:
+                raise WriteError(f"{name}: {_end_of(place, 1)}")
             if one.code == ExitCode.ENGINE_FAILED:
                 raise EngineDeadError(f"{name}: {self._standing(one.number).failure or _end_of(place)}")
-        for one in ended:
-            with Reader(self._ledger.path) as reader:
-                number = State.read(reader).number
-            if one.code == ExitCode.STOPPED and not self._standing(one.number).has_ended(number):
-                raise WriteError(f"shard {one.number + 1}: {_end_of(shard_folder(self._folder, one.number) / LOG, 1)}")
             self._closing = self._closing or one.code == ExitCode.INTERRUPTED
 
     async def _merge(self, state: State) -> None:

@@ -255,7 +255,7 @@ class Replicas:
 
     def urls(self) -> list[str]:
         """Return the addresses of the servers that are up, up to and including /v1."""
-        found = []
+        found: list[str] = []
         for one in self._replicas.values():
             engine = one.engine
             if isinstance(engine, Addressed):
