@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthgen.cluster.shards.exchange import Stage
+from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
 from synthgen.diversity.near import NearDuplicate
 from synthgen.filters.rules import ExactDuplicate
@@ -41,6 +41,7 @@ _OWN_META = {
     "stopped_by",
     "seconds",
     "student_outlook",
+    ENDS,
 }
 """Metadata of a shard that says nothing about the run as a whole."""
 
