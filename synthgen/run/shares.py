@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synthgen.config import Config
 from synthgen.engines.base import EngineConfig
@@ -11,6 +11,7 @@ from synthgen.engines.http.config import EndpointConfig, ServersConfig
 from synthgen.errors import ConfigError
 from synthgen.run.metrics import MetricsConfig
 
+Servers = TypeVar("Servers", bound=ServersConfig)
 FOLDER = "shards"
 STATE = "shards"
 """Ledger key of where a run with shards stands."""
@@ -163,16 +164,16 @@ def _engine_share(engine: EngineConfig, count: int, number: int) -> EngineConfig
     return replace(found, models=models, budget_usd=usd)
 
 
-def _servers_share(servers: Any, key: str, count: int, number: int) -> Any:
+def _servers_share(servers: Servers, key: str, count: int, number: int) -> Servers:
     """Return endpoints with a shard's share of their limits; unchanged where there are none."""
-    assert isinstance(servers, ServersConfig)
     if not servers.urls and not getattr(servers, "models", ()):
         return servers
-    pace = {
+    shares: dict[str, Any] = {
         name: None if (limit := getattr(servers, name)) is None else limit / count
         for name in ("requests_per_minute", "tokens_per_minute")
     }
-    return replace(servers, in_flight=_share(f"{key}.in_flight", servers.in_flight, count, number), **pace)
+    shares["in_flight"] = _share(f"{key}.in_flight", servers.in_flight, count, number)
+    return replace(servers, **shares)
 
 
 def endpoints(engine: EngineConfig, urls: Sequence[str], model: str, api_key_env: str) -> EndpointConfig:
