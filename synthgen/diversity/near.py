@@ -112,16 +112,17 @@ class NearDuplicate:
         """Add many vectors at once. This can take seconds, so call it outside the event loop."""
         self._index.extend(vectors, goal)
 
-    def neighbours(self, vectors: Vectors) -> tuple[int, list[Neighbours]]:
-        """Return the neighbours of vectors of shape (n, dim) among the samples so far, and the number of these samples.
+    def search(self, vectors: Vectors) -> Callable[[], tuple[int, list[Neighbours]]]:
+        """Return a function that finds the neighbours of vectors of shape (n, dim) among the samples so far.
 
-        Use this with `decide`, instead of calling the check, for candidates whose vectors are known.
+        It returns the number of these samples, and the neighbours. Another thread may call it while samples are added.
+        Use it with `decide`, instead of calling the check, for candidates whose vectors are known.
         """
         view = self._index.view()
-        return view.count, view.neighbours(vectors, [view.count] * len(vectors), self._bounds)
+        return lambda: (view.count, view.neighbours(vectors, [view.count] * len(vectors), self._bounds))
 
     def decide(self, candidate: Candidate, vector: Vectors, count: int, near: Neighbours) -> Verdict:
-        """Decide about a candidate by its `neighbours` among the first `count` samples, and by the samples added since.
+        """Decide about a candidate by its neighbours (`search`) among the first `count` samples, and by the samples added since.
 
         At most `reach` samples may have been added since.
         """

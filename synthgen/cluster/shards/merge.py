@@ -9,6 +9,7 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
 from synthgen.diversity.near import NearDuplicate
+from synthgen.diversity.view import Neighbours
 from synthgen.filters.rules import ExactDuplicate
 from synthgen.ledger import Ledger, Reader, Vector
 from synthgen.ledger.absorb import Duplicate, Numbers, absorb
@@ -165,8 +167,8 @@ def decide(
         ]
         coming = heapq.merge(*streams, key=lambda one: (one[0], one[2].item))
         seen = 0
-        while chunk := list(islice(coming, _AT_ONCE)):
-            _decide(chunk, held, found)
+        for chunk, (count, near) in _searched(coming, held):
+            _decide(chunk, count, near, held, found)
             seen += len(chunk)
             if seen % (40 * _AT_ONCE) == 0:
                 say(f"merging: {seen:,} samples compared, {seen - found.kept:,} duplicates")
@@ -177,8 +179,26 @@ def decide(
     return found
 
 
-def _decide(chunk: Sequence[Found], held: _Held, found: Decided) -> None:
-    count, near = held.near.neighbours(np.stack([vector for *_, vector in chunk]))
+def _searched(coming: Iterator[Found], held: _Held) -> Iterator[tuple[list[Found], tuple[int, list[Neighbours]]]]:
+    """Yield the samples in chunks, with their neighbours among those that were kept before the chunk before.
+
+    A thread searches for the neighbours of a chunk while the chunk before is decided.
+    """
+
+    def search(chunk: list[Found]) -> Future[tuple[int, list[Neighbours]]]:
+        return thread.submit(held.near.search(np.stack([vector for *_, vector in chunk])))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="merge") as thread:
+        chunk = list(islice(coming, _AT_ONCE))
+        searching = search(chunk) if chunk else None
+        while searching is not None:
+            following = list(islice(coming, _AT_ONCE))
+            next_one = search(following) if following else None
+            yield chunk, searching.result()
+            chunk, searching = following, next_one
+
+
+def _decide(chunk: Sequence[Found], count: int, near: Sequence[Neighbours], held: _Held, found: Decided) -> None:
     for (_, turn, sample, vector), own in zip(chunk, near, strict=True):
         candidate = _candidate(sample)
         verdict = held.exact.decide(candidate)
@@ -211,7 +231,7 @@ def _held(own: Reader, task: Task, cfg: DiversityConfig, position: int, size: in
     def find(sample_id: str) -> Sample:
         return Sample(id=sample_id, data=json.loads(held.data[sample_id]), origin="synthetic")
 
-    near = NearDuplicate(task, cfg, Embedder(_NoEncoder(size)), order, find, lambda slot: slot, _AT_ONCE)
+    near = NearDuplicate(task, cfg, Embedder(_NoEncoder(size)), order, find, lambda slot: slot, 2 * _AT_ONCE)
     held = _Held(task, order, ExactDuplicate(task, order.id), near)
     seeds = [(sample, vector) for sample, vector in own.seeds() if vector is not None]
     if seeds:
