@@ -142,6 +142,10 @@ def page() -> str:
     parts = [HEAD]
     table = "| key | type | default | meaning |\n|---|---|---|---|\n"
     for group, schema in get_type_hints(Config).items():
+        if not dataclasses.is_dataclass(schema) and group != "engine":  # a key that belongs to no group
+            own = [line for line in rows(Config, "") if line.startswith(f"| `{group}` |")]
+            parts.append(f"## {group}\n\n{table}" + "\n".join(own) + "\n")
+            continue
         if group != "engine":
             parts.append(f"## {group}\n\n{table}" + "\n".join(rows(schema, f"{group}.")) + "\n")
             continue

@@ -30,6 +30,7 @@ LAYERS: list[set[str]] = [
     {"publish"},
     {"config"},
     {"run"},
+    {"cluster.shards"},
     {"cli"},
     {"__main__"},
 ]

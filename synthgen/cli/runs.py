@@ -40,6 +40,10 @@ def run(words: tuple[str, ...], **flags: Any) -> int:
     def work(config: "Config", bases: list[Path]) -> int:
         from synthgen.run.lifecycle import start
 
+        if config.shards > 1:
+            from synthgen.cluster.shards.sharded import Sharded
+
+            return start(config, bases, note, Sharded)
         return start(config, bases, note)
 
     return compose("run", words, flags, work)
@@ -73,8 +77,13 @@ def resume(words: tuple[str, ...], fork: str | None) -> int:
     from synthgen.run import lifecycle
 
     config = saved(folder, changes)
+    if fork is None and config.shards > 1:
+        from synthgen.cluster.shards.sharded import Sharded
+
+        return lifecycle.resume(folder, config, note, Sharded)
     if fork is None:
         return lifecycle.resume(folder, config, note)
+    config.shards = 1  # a fork begins with the merged samples, in one loop
     config.run.dir, config.run.name = fork, Path(fork).name
     if not any(change.startswith("run.seed=") for change in changes):
         config.run.seed += 1  # with the same seed the fork would send the same requests again
@@ -96,6 +105,7 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         from synthgen.run.notices import notices
         from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
         from synthgen.run.prepare import prepare
+        from synthgen.run.shares import goals
 
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -115,6 +125,9 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         if why := prepared.structured_outputs.why:
             print(why)
         print(f"engine {config.engine.kind}, {prepared.in_flight} in flight; target {prepared.target}")
+        if config.shards > 1:
+            targets = [goal.target for goal in goals(config, list(task.asked), prepared.target)]
+            print(f"shards {config.shards}: {min(targets):,} to {max(targets):,} samples each")
         for line in [*notices(prepared), *fitted.notes]:
             print(printable(line))
         print("everything is in order; nothing was started")

@@ -76,7 +76,7 @@ class RayConfig(ServerKnobs):
         async def one(number: int) -> Engine:
             engine = await VllmEngine.start(
                 cfg, context.model.name, flags, context.seed + number, context.folder, context.limits, context.say,
-                context.tell, context.model, RayHost(keeper, f"replica {number}"),
+                context.tell, context.model, RayHost(keeper, f"replica {number}"), context.shared,
             )  # fmt: skip
             return await warmed(engine, context)
 

@@ -15,6 +15,7 @@ from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.kinds import GenerateConfig
+from synthgen.generate.part import WHOLE, Part
 from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
@@ -43,12 +44,32 @@ class RunConfig:
     round_slots: int = SLOTS
     """Number of slots (planned requests) in a round. Reports and alarms show figures over time as one value per
     round."""
+    exchange: int | None = 256
+    """With `shards`: the slots of a shard after which it takes over the samples that the other shards have accepted, for its
+    duplicate checks and its prompts; null for never. docs/cluster.md explains it."""
+    shard: str = ""
+    """The part of the seeds, texts, passages, attributes and random choices that this run uses, such as 2/4; empty for all of
+    it. `shards` sets it for its shards. Set it to run parts by hand: --multirun run.shard=1/2,2/2."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise ConfigError(f"run.validation_share: must be from 0 to below 1, got {self.validation_share}")
         if self.round_slots < 1:
             raise ConfigError(f"run.round_slots: must be 1 or more, got {self.round_slots}")
+        if self.exchange is not None and self.exchange < 1:
+            raise ConfigError(f"run.exchange: must be 1 or more slots, or null, got {self.exchange}")
+        if self.shard:
+            Part.read(self.shard)
+
+    @property
+    def part(self) -> Part:
+        """Return the part of the material that this run uses."""
+        return Part.read(self.shard) if self.shard else WHOLE
+
+    @property
+    def own_seed(self) -> int:
+        """Return the seed of this run's random choices, which differs between the parts of a run."""
+        return self.part.seed(self.seed)
 
 
 @dataclass
@@ -82,6 +103,15 @@ class Config:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    shards: int = 1
+    """Number of loops that share the work, each in a process of its own. One Python process decides about a thousand
+    candidates a second at most."""
+
+    def __post_init__(self) -> None:
+        if self.shards < 1:
+            raise ConfigError(f"shards: must be 1 or more, got {self.shards}")
+        if self.shards > 1 and self.run.shard:
+            raise ConfigError("run.shard: a part of a run has no shards of its own; leave out run.shard or shards")
 
 
 @cache
@@ -94,7 +124,7 @@ def register() -> None:
 
 
 def groups() -> list[str]:
-    return [entry.name for entry in fields(Config)]
+    return [entry.name for entry in fields(Config) if entry.type is not int]
 
 
 def known_keys() -> set[str]:

@@ -112,6 +112,25 @@ class NearDuplicate:
         """Add many vectors at once. This can take seconds, so call it outside the event loop."""
         self._index.extend(vectors, goal)
 
+    def search(self, vectors: Vectors) -> Callable[[], tuple[int, list[Neighbours]]]:
+        """Return a function that finds the neighbours of vectors of shape (n, dim) among the samples so far.
+
+        It returns the number of these samples, and the neighbours. Another thread may call it while samples are added.
+        Use it with `decide`, instead of calling the check, for candidates whose vectors are known.
+        """
+        view = self._index.view()
+        return lambda: (view.count, view.neighbours(vectors, [view.count] * len(vectors), self._bounds))
+
+    def decide(self, candidate: Candidate, vector: Vectors, count: int, near: Neighbours) -> Verdict:
+        """Decide about a candidate by its neighbours (`search`) among the first `count` samples, and by the samples added since.
+
+        At most `reach` samples may have been added since.
+        """
+        newer, near_ones = self._index.since(vector, count, self._bounds.least, _NEWER - len(near.newer))
+        nearest = newer if newer[0] >= 0 and newer[1] > near.nearest[1] else near.nearest
+        others = [*near.older, *near.newer, *near_ones]
+        return self._verdict(self._task.text(candidate.data or {}), nearest, others, candidate.given.get(PAIR))
+
     def close(self) -> None:
         self._index.close()
         if self._eval is not None:

@@ -117,6 +117,14 @@ class LearnedLimits:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """Hold the name and the key under which other processes reach the servers of an engine, also after a restart."""
+
+    served_name: str
+    key: str
+
+
+@dataclass(frozen=True)
 class EngineContext:
     """Hold the arguments of an engine's start, besides its own config."""
 
@@ -133,6 +141,8 @@ class EngineContext:
     """Receives progress messages of the start."""
     tell: Tell
     """Receives events, also after the start."""
+    shared: Shared | None = None
+    """Set where other processes use the servers too. Engines that start servers then return `Replicas`."""
 
 
 class EngineConfig(Protocol):

@@ -254,6 +254,10 @@ class ExactDuplicate:
         self._passed = Verdict(check=self.name)
 
     async def __call__(self, candidate: Candidate) -> Verdict:
+        return self.decide(candidate)
+
+    def decide(self, candidate: Candidate) -> Verdict:
+        """Decide about a candidate by the samples so far."""
         position = self._seen.find(comparable(self._task.text(candidate.data or {})))
         if position is None:
             return self._passed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
+from synthgen.generate.part import WHOLE, Part
 from synthgen.generate.prompting import Prompting
 from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
@@ -144,7 +145,7 @@ class Materials:
     prompting: Prompting
     seeds: Sequence[Sample]
     seed: int
-    """The run's seed of random numbers."""
+    """The seed of random numbers."""
     pairs: Pairs
     """Asks which of two samples is better."""
     tree: Topics | None = None
@@ -157,12 +158,21 @@ class Materials:
     """The passages of `task.documents`, where they are used."""
     evaluates: Callable[[Json], bool] | None = None
     """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
+    part: Part = WHOLE
+    """The part of combinations, topics and filled sentences that is used."""
+    shared_seed: int | None = None
+    """The seed of the sequences that are divided into parts, the same for all parts; None for `seed`."""
+
+    @property
+    def sequence_seed(self) -> int:
+        """Return the seed of the sequences that are divided into parts."""
+        return self.seed if self.shared_seed is None else self.shared_seed
 
 
 _MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
     FewShot: lambda of: FewShot(of.cfg.fewshot, of.prompting),
     SeedsOnly: lambda of: SeedsOnly(of.cfg.seeds_only, of.prompting),
-    Attributes: lambda of: Attributes(of.cfg.attributes, of.prompting, of.seed),
+    Attributes: lambda of: Attributes(of.cfg.attributes, of.prompting, of.sequence_seed, of.part),
     AugmentCode: lambda of: AugmentCode(of.cfg.augment_code, of.prompting, of.seed),
     AugmentText: lambda of: AugmentText(of.cfg.augment_text, of.prompting, of.seeds, of.seed),
     BackTranslation: lambda of: BackTranslation(of.cfg.back_translation, of.prompting),
@@ -175,8 +185,8 @@ _MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
     Paraphrase: lambda of: Paraphrase(of.prompting),
     Prefer: lambda of: Prefer(of.cfg.prefer, of.prompting, of.pairs, of.models),
     Reason: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
-    Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.seed, of.tree),
-    Template: lambda of: Template(of.prompting, of.seed),
+    Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.sequence_seed, of.tree, of.part),
+    Template: lambda of: Template(of.prompting, of.sequence_seed, of.part),
 }
 """Make each strategy, by its class, from the materials of a run."""
 SEEDLESS = tuple(made.name for made in _MAKERS if getattr(made, "starts_without_seeds", False))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
+from synthgen.generate.part import WHOLE, Part
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Json, Sample
 
@@ -68,13 +69,18 @@ class Pool:
         order: SampleOrder,
         find: Callable[[str], Sample],
         labels_of: Callable[[Json], Sequence[str]] | None = None,
+        part: Part = WHOLE,
     ) -> None:
-        """`labels_of` returns all labels that a seed's data fits, where a seed may fit several or none."""
+        """`labels_of` returns all labels that a seed's data fits, where a seed may fit several or none.
+
+        Prompts show only the seeds of `part`.
+        """
         self._cfg = cfg
         self._order = order
         self._find = find
         self._seeds: dict[str | None, list[Sample]] = defaultdict(list)
         self._labels_of = labels_of
+        self._part = part
         self._every_seed: list[Sample] = []
         self._seed_ids: set[str] = set()
         self._generated: dict[str | None, _Generated] = defaultdict(_Generated)
@@ -101,9 +107,9 @@ class Pool:
                 self._children.setdefault(parent, array("q")).append(slot)
 
     def seeds(self, label: str | None) -> list[Sample]:
-        """Return the seeds with `label`. Where seeds may fit no label, return all of them if none fits this one."""
+        """Return the seeds of this part with `label`. Where seeds may fit no label, return all of them if none fits this one."""
         own = self._seeds.get(label, [])
-        return self._every_seed if not own and self._labels_of is not None else own
+        return self._part.seeds(self._every_seed if not own and self._labels_of is not None else own)
 
     def accepted(self, label: str | None, before: int) -> int:
         """Count the samples with `label` from slots below `before`."""

@@ -73,6 +73,7 @@ class Commits:
         """The error that ended the writing. Every write after number `_committed` is lost."""
         self._closed = False
         self._rate = Rate()
+        self._executing = threading.Lock()  # held while statements are executed and committed
         self._lock = threading.Lock()  # used directly where no notification is needed, because a Condition is slower
         self._changed = threading.Condition(self._lock)
         self._some, self._enough = threading.Event(), threading.Event()
@@ -96,6 +97,22 @@ class Commits:
         if waiting == GROUP_RECORDS:
             self._enough.set()
         return Write(self, number)
+
+    def exclusively(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Call `work` with the connection between two groups of writes, in this thread, and commit what it wrote.
+
+        Raise WriteError if the disk refuses it; nothing of it is written then.
+        """
+        with self._executing:
+            try:
+                work(self._connection)
+                self._connection.commit()
+            except sqlite3.OperationalError as error:
+                self._connection.rollback()
+                raise WriteError(f"{self._path}: cannot write the ledger: {error}") from error
+            except BaseException:
+                self._connection.rollback()
+                raise
 
     def close(self) -> None:
         """Commit all queued statements and close the file."""
@@ -142,9 +159,10 @@ class Commits:
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             try:
-                for sql, values in together([row for statements in group for row in statements]):
-                    self._connection.execute(sql, values)
-                self._connection.commit()
+                with self._executing:
+                    for sql, values in together([row for statements in group for row in statements]):
+                        self._connection.execute(sql, values)
+                    self._connection.commit()
             except BaseException as error:  # every caller that waits for a write gets the error
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.rollback()

@@ -122,14 +122,29 @@ class Reader:
         """
         return list(self._held("WHERE origin <> 'seed' AND slot IS NULL"))
 
-    def embedded_samples(self) -> Iterator[tuple[Sample, Vector | None]]:
-        """Yield seeds and accepted samples in the order in which they were added, with their embeddings."""
-        return self._held("")
+    def embedded_samples(self, before: int | None = None) -> Iterator[tuple[Sample, Vector | None]]:
+        """Yield seeds and accepted samples in the order in which they were added, with their embeddings.
+
+        Yield only those below the position `before`, if it is given.
+        """
+        return self._held("" if before is None else f"WHERE position < {before}")
 
     def _held(self, where: str) -> Iterator[tuple[Sample, Vector | None]]:
         joined = "samples LEFT JOIN embeddings ON sample_id = id"
         for row in self.rows(f"SELECT {self._sample}, vector FROM {joined} {where} ORDER BY position"):
             yield _sample(row), None if row[-1] is None else np.frombuffer(row[-1], dtype=np.float32)
+
+    def accepted_in(self, first: int, end: int) -> Iterator[tuple[Sample, Vector]]:
+        """Yield the accepted samples of the slots from `first` to below `end`, in slot order, with their embeddings."""
+        joined = "samples JOIN embeddings ON sample_id = id"
+        where = "WHERE slot >= ? AND slot < ? AND origin = 'synthetic'"
+        for row in self.rows(f"SELECT {self._sample}, vector FROM {joined} {where} ORDER BY slot, item", (first, end)):
+            yield _sample(row), np.frombuffer(row[-1], dtype=np.float32)
+
+    def frontier(self) -> int:
+        """Return the first slot that is not settled."""
+        first: int | None = self.one("SELECT MIN(slot) FROM slots WHERE state = 'planned'")
+        return first if first is not None else int(self.one("SELECT COALESCE(MAX(slot), -1) + 1 FROM slots"))
 
     def embeddings(self) -> dict[str, Vector]:
         return {

@@ -1,6 +1,7 @@
 """Find samples by id: seeds and recently used samples in memory, all others in the ledger."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from synthgen.ledger.reader import Reader
@@ -13,13 +14,14 @@ _KEPT = 8_192
 class Samples:
     """Find samples of one run by id. Call `add` for each accepted sample; earlier ones are read from the ledger.
 
-    Use an instance only in the thread of the event loop.
+    `elsewhere` are the ledgers of other runs, whose samples this run may show too. Use an instance only in the thread
+    of the event loop.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, elsewhere: Sequence[Path] = ()) -> None:
         self._ledger = ledger
-        self._path: Path = ledger.path
-        self._reader: Reader | None = None
+        self._paths: list[Path] = [ledger.path, *elsewhere]
+        self._readers: list[Reader] = []
         self._seeds: dict[str, Sample] = {}
         self._kept: OrderedDict[str, Sample] = OrderedDict()
 
@@ -42,8 +44,8 @@ class Samples:
         return sample
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
+        for reader in self._readers:
+            reader.close()
 
     def _keep(self, sample: Sample) -> None:
         self._kept[sample.id] = sample
@@ -51,12 +53,12 @@ class Samples:
             self._kept.popitem(last=False)
 
     def _read(self, sample_id: str) -> Sample:
-        if self._reader is None:
-            self._reader = Reader(self._path)
-        found = self._reader.sample(sample_id)
-        if found is None:  # not on disk yet: the disk is so slow that more than _KEPT samples are waiting for it
-            self._ledger.wait_written()
-            found = self._reader.sample(sample_id)
-        if found is None:
+        self._readers = self._readers or [Reader(path) for path in self._paths]
+        for reader in self._readers:
+            if (found := reader.sample(sample_id)) is not None:
+                return found
+        # not on disk yet: the disk is so slow that more than _KEPT samples are waiting for it
+        self._ledger.wait_written()
+        if (found := self._readers[0].sample(sample_id)) is None:
             raise KeyError(sample_id)
         return found

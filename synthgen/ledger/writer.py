@@ -271,6 +271,15 @@ class Ledger:
     def end_session(self, exit_code: int) -> Write:
         return self._submit([(_SESSION_END, (time.time(), exit_code))])
 
+    def exclusively(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Call `work` with the writing connection, after everything submitted so far, and commit what it wrote.
+
+        This is for `synthgen.ledger.absorb`, which copies rows from one ledger into another. Raise WriteError if the disk
+        refuses it.
+        """
+        self.wait_written()
+        self._commits.exclusively(work)
+
     def wait_written(self) -> None:
         """Block until everything submitted so far is on disk."""
         self._submit([]).result()

@@ -35,28 +35,39 @@ from synthgen.run.chain import Chain
 from synthgen.run.checks import ARRIVING, SETTLING, ChainParts, made
 from synthgen.run.corpus import Corpus, take_in
 from synthgen.run.declared import tools_of
+from synthgen.run.exchange import Exchange
 from synthgen.run.prepare import Prepared, labels_of, rule_checks
 from synthgen.run.restore import inherited_labels, settled_by_strategy, settled_slots
 from synthgen.tasks.task import in_words
 
 
 async def load_corpus(
-    prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner
+    prepared: Prepared, ledger: Ledger, embedder: Embedder, planner: Planner, exchange: Exchange | None = None
 ) -> tuple[list[Check], Corpus, Vectors]:
-    """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors."""
+    """Return the rule checks, the samples in memory (seeds and earlier accepted ones), and the seeds' vectors.
+
+    With an `exchange`, the samples in memory include those that were taken over from other runs.
+    """
     task, cfg = prepared.task, prepared.config.diversity
     reach = (
         planner.reach * prepared.config.generate.items
     )  # most candidates settled between a candidate's arrival and its own
-    order, samples = SampleOrder(), Samples(ledger)
+    if exchange is not None:
+        reach += exchange.reach(planner.reach)
+    order, samples = SampleOrder(), Samples(ledger, exchange.ledgers if exchange is not None else ())
     filters, exact = rule_checks(prepared, samples.__getitem__), ExactDuplicate(task, order.id)
     near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
     corpus = Corpus(
-        order, samples, Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task)), exact, near
+        order,
+        samples,
+        Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task), prepared.config.run.part),
+        exact,
+        near,
     )
     try:
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
-        vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder)
+        foreign = (exchange.earlier(), exchange.count) if exchange is not None else ()
+        vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder, *foreign)
         near.learn(prepared.seeds, vectors)
     except BaseException:
         corpus.close()

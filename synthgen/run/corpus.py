@@ -4,6 +4,7 @@ Besides the vector index it takes about a hundred bytes per sample, because the 
 """
 
 import asyncio
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -53,17 +54,27 @@ class Corpus:
         self.exact.add(sample, position)
 
 
-async def take_in(corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> Vectors:
+async def take_in(
+    corpus: Corpus,
+    seeds: Sequence[Sample],
+    task: Task,
+    ledger: Ledger,
+    embedder: Embedder,
+    foreign: Iterable[tuple[Sample, Vector]] = (),
+    foreign_count: int = 0,
+) -> Vectors:
     """Add the seeds and the ledger's earlier samples to `corpus`, and return the seeds' vectors (seeds, dim).
 
-    Write to the ledger the seeds of a new run, and any vectors that are missing there.
+    Write to the ledger the seeds of a new run, and any vectors that are missing there. `foreign` are the samples of
+    other runs that this run took over; each precedes its own samples from the same slot on.
     """
     vectors = await embedder.embed_all([task.text(seed.data) for seed in seeds])
     with Reader(ledger.path) as reader:
         await _keep_seeds(reader, seeds, vectors, ledger)
-        goal = len(seeds) + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
+        goal = len(seeds) + foreign_count + reader.one("SELECT COUNT(*) FROM samples WHERE origin <> 'seed'")
         await asyncio.to_thread(corpus.extend, seeds, list(vectors), goal)
-        earlier = chain(reader.corrections(), (pair for pair in reader.embedded_samples() if _of_a_slot(pair[0])))
+        own = (pair for pair in reader.embedded_samples() if _of_a_slot(pair[0]))
+        earlier = chain(reader.corrections(), heapq.merge(foreign, own, key=_slot_of))
         while chunk := list(islice(earlier, _AT_ONCE)):
             found = await _with_vectors(chunk, task, ledger, embedder)
             await asyncio.to_thread(corpus.extend, [sample for sample, _ in chunk], found, goal)
@@ -73,6 +84,12 @@ async def take_in(corpus: Corpus, seeds: Sequence[Sample], task: Task, ledger: L
 def _of_a_slot(sample: Sample) -> bool:
     """Return False for a seed and for a correction, which precede all slots."""
     return sample.origin != "seed" and sample.slot is not None
+
+
+def _slot_of(pair: tuple[Sample, Vector | None]) -> int:
+    slot = pair[0].slot
+    assert slot is not None
+    return slot
 
 
 async def complete(seeds: Sequence[Sample], task: Task, ledger: Ledger, embedder: Embedder) -> None:

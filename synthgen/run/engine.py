@@ -25,7 +25,9 @@ async def start_engine(
     fails to start.
     """
     cfg: EngineConfig = config.engine
-    return await cfg.start(EngineContext(config.model, config.run.seed, grammars, adapters, folder, limits, say, tell))
+    return await cfg.start(
+        EngineContext(config.model, config.run.own_seed, grammars, adapters, folder, limits, say, tell)
+    )
 
 
 def engine_info(config: Config) -> Json:

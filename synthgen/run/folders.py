@@ -15,6 +15,7 @@ from synthgen.ledger import Reader, check_writable, holder
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.run.prepare import Prepared
 from synthgen.run.refusal import is_empty
+from synthgen.run.shares import FOLDER as SHARDS
 
 
 def new_folder(config: Config) -> Path:
@@ -41,9 +42,8 @@ def _is_abandoned(folder: Path) -> bool:
 def clear(folder: Path) -> None:
     """Remove the files of an abandoned run, if there is one. The caller must hold the folder's lock."""
     if not (folder / "ledger.sqlite").exists():
-        shutil.rmtree(
-            folder / FOLDER, ignore_errors=True
-        )  # batches without their ledger answer no request of a new run
+        for name in (FOLDER, SHARDS):  # without their ledger, they belong to no run
+            shutil.rmtree(folder / name, ignore_errors=True)
         return
     with Reader(folder / "ledger.sqlite") as reader:
         if not is_empty(reader) or waiting(folder):  # another process was faster
@@ -57,7 +57,8 @@ def clear(folder: Path) -> None:
         "events.jsonl",
     ):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    for name in (FOLDER, SHARDS):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def is_unnamed(config: Config) -> bool:

@@ -28,15 +28,17 @@ from synthgen.run.notices import notices
 from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
 from synthgen.run.prepare import Prepared, prepare, rule_checks
 from synthgen.run.resumable import in_words
+from synthgen.run.running import Running
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import Session
+from synthgen.run.session import MakeLooping, Session
+from synthgen.run.shares import is_shard
 from synthgen.run.training import strategy_gains, train
 from synthgen.run.versions import versions
 from synthgen.tasks.assets import MissingError
 
 
-def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
-    """Start a new run and return the exit code."""
+def start(config: Config, bases: list[Path], say: Callable[[str], None], looping: MakeLooping = Running) -> int:
+    """Start a new run and return the exit code. `looping` makes what runs its loop."""
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -47,12 +49,19 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None]) -> int:
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in notices(prepared):
         say(line)
-    return _begin(prepared, folder, {}, [], {}, say)
+    return _begin(prepared, folder, {}, [], {}, say, looping=looping)
 
 
-def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
-    """Continue a run with its saved config and changed budgets, and return the exit code."""
+def resume(folder: Path, config: Config, say: Callable[[str], None], looping: MakeLooping = Running) -> int:
+    """Continue a run with its saved config and changed budgets, and return the exit code.
+
+    `looping` makes what runs its loop.
+    """
     check_writable(folder)
+    if is_shard(folder):
+        raise RunFolderError(
+            f"{folder} is a shard of {folder.parents[1]}, and goes on with it: synthgen resume {folder.parents[1]}"
+        )
     check_tracking(config)
     with Reader(folder / "ledger.sqlite") as reader:
         recorded = recorded_prompts(reader)
@@ -79,7 +88,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None]) -> int:
             ledger.set_meta("config", to_json(prepared.config))
             ledger.set_meta("target", prepared.target)
             with taking_answers(folder, ledger):
-                return Session(prepared, folder, ledger).run()
+                return Session(prepared, folder, ledger, looping=looping).run()
 
 
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
@@ -185,6 +194,7 @@ def _begin(
     vectors: dict[str, Vector],
     say: Callable[[str], None],
     answers: Sequence[PersonAnswer] = (),
+    looping: MakeLooping = Running,
 ) -> int:
     """Make the run folder and its ledger, and run the first session."""
     if is_unnamed(prepared.config):
@@ -200,7 +210,7 @@ def _begin(
         ):
             write_config(prepared, folder)
             with taking_answers(folder, ledger):
-                return Session(prepared, folder, ledger).run()
+                return Session(prepared, folder, ledger, looping=looping).run()
 
 
 @contextmanager

@@ -32,6 +32,9 @@ _TICK_SECONDS = 0.25
 Worked = tuple[str, list[Candidate]]
 """The final state of a slot, and its candidates with the verdicts of the arriving checks."""
 Working = tuple[PlannedSlot, asyncio.Task[Worked]]
+Boundary = Callable[[int, Callable[[], bool]], Awaitable[bool]]
+"""Does what is due before a slot is settled, given the slot and a function that returns True once the loop is closing.
+Returns False if that stopped it from being done."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Parts:
     spending: Spending
     shorten: Callable[[PlannedSlot, Sequence[Sample], TooLongError], Awaitable[PlannedSlot | None]]
     """Returns the slot with a shorter prompt after the engine refused it as too long; None if it cannot be shorter."""
+    boundary: Boundary | None = None
+    """Takes over the samples of other runs; None for a run that shares its work with none."""
 
 
 class Loop:
@@ -102,6 +107,9 @@ class Loop:
         try:
             while (entry := await working.get()) is not None:
                 planned, task = entry
+                boundary = self._parts.boundary
+                if boundary is not None and not await boundary(planned.slot, lambda: self._closing is not None):
+                    break
                 try:
                     state, candidates = await task
                 except asyncio.CancelledError:

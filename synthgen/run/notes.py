@@ -78,7 +78,11 @@ class Notes:
         self.seconds.loop = progress.seconds
         if self._is_due():
             self.note_seconds()
-            figures = {"accepted": progress.accepted, "candidates": progress.candidates}
+            figures = {
+                "accepted": progress.accepted,
+                "candidates": progress.candidates,
+                "output_tokens": progress.output_tokens,
+            }
             cost = {"usd": round(progress.usd, 6)} if progress.usd is not None else {}
             replicas = {"replicas": dict(servers)} if servers and len(servers) > 1 else {}
             self.event("progress", {**figures, "rejected": dict(progress.rejected), **cost, **replicas})

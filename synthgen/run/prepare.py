@@ -35,6 +35,7 @@ from synthgen.run.checks import RULES, RuleParts, made
 from synthgen.run.cleaning import clean_passages, clean_texts, load_steps, settings_file
 from synthgen.run.continues import check_continues
 from synthgen.run.files import read_task_rows
+from synthgen.run.shares import check as check_shares
 from synthgen.student.adapter import rows_trained_on
 from synthgen.tasks.assets import find
 from synthgen.tasks.documents import read_documents
@@ -153,7 +154,7 @@ def prepare(
         task,
         config.generate,
         prompts,
-        config.run.seed,
+        config.run.own_seed,
         adapters.names()["generate"],
         config.model.asked_to_think,
         config.model.thinking_tokens,
@@ -165,19 +166,21 @@ def prepare(
     if steps and texts:
         texts = clean_texts(texts, task, steps, warnings)
     cut = _passages(config, task, steps, warnings) if Grounded.name in shares else []
+    part, own_seed = config.run.part, config.run.own_seed
     materials = Materials(
-        config.generate, task, prompts, prompting, seeds, config.run.seed, tree=tree, models=tuple(models), texts=texts,
-        passages=cut, pairs=PairPrompt(task, prompts, config.run.seed), evaluates=declared.evaluates,
+        config.generate, task, prompts, prompting, seeds, own_seed, tree=tree, models=tuple(models),
+        texts=part.slice(texts), passages=part.slice(cut), pairs=PairPrompt(task, prompts, own_seed),
+        evaluates=declared.evaluates, part=part, shared_seed=config.run.seed,
     )  # fmt: skip
     generate, run = config.generate, config.run
-    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, run.seed) if generate.adapt else None
-    strategies = Mix(make_strategies(materials), shares, run.seed, models, bandit)
+    bandit = Bandit(shares, generate.adapt_floor, run.round_slots, own_seed) if generate.adapt else None
+    strategies = Mix(make_strategies(materials), shares, own_seed, models, bandit)
     check_continues(strategies, config.engine)
     # Rendering every prompt once finds a missing variable or block now and not in the middle of the run.
     _ask_once(strategies, config, task, seeds)
     row = rows[0] if rows else blank(task.schema)
     render_once(config.judge, task, prompts, row, bool(declared.questions), declared.compares)
-    StopRules(config.budget, task.asked)
+    check_shares(config, list(task.asked), StopRules(config.budget, task.asked).target)
     found = _with_found_paths(config, task, adapters, bases)
     return Prepared(
         found,
@@ -237,7 +240,7 @@ def _passages(config: Config, task: Task, steps: Settings | None, said: list[str
 def _ask_once(strategies: Mix, config: Config, task: Task, seeds: Sequence[Sample]) -> None:
     """Make the first request of each strategy with a pool of seeds. Raise InputError where a prompt is faulty."""
     known = {seed.id: seed for seed in seeds}
-    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task))
+    pool = Pool(config.pool, SampleOrder(), known.__getitem__, labels_of(task), config.run.part)
     for position, seed in enumerate(seeds):
         pool.add(seed, position)
     group = Group(0, 0, 1, next(iter(task.asked), None), 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from synthgen.errors import EngineDeadError, EngineRefusesError
 from synthgen.ledger import Reader
 from synthgen.records import THINKING_ONLY
+from synthgen.run.shares import shard_folders
 
 REFUSED = "refused"
 """Ledger key that records that the engine refused every request."""
@@ -56,8 +57,13 @@ def in_environment(words: str) -> bool:
 def is_empty(reader: Reader) -> bool:
     """Return True for a run with nothing to continue from: no answer for a slot, and no samples except seeds.
 
-    Answers about canaries, which the judge may get before the first slot, do not count.
+    Answers about canaries, which the judge may get before the first slot, do not count. A run with shards is empty if
+    all its shards are.
     """
+    for place in shard_folders(reader.path.parent):
+        with Reader(place / "ledger.sqlite") as shard:
+            if not is_empty(shard):
+                return False
     answered = reader.one("SELECT EXISTS(SELECT 1 FROM requests WHERE state = 'answered' AND slot >= 0)")
     return not answered and not reader.one("SELECT EXISTS(SELECT 1 FROM samples WHERE origin = 'synthetic')")
 

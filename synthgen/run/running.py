@@ -33,8 +33,9 @@ from synthgen.run.corpus import Corpus
 from synthgen.run.display import Display
 from synthgen.run.embedding import embed_missing
 from synthgen.run.engine import engine_info, start_engine
+from synthgen.run.exchange import Exchange
 from synthgen.run.fitting import FittedPrompts, fit_prompts
-from synthgen.run.loop import Loop, Parts
+from synthgen.run.loop import Boundary, Loop, Parts
 from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
 from synthgen.run.paces import remembered
@@ -51,7 +52,10 @@ _LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose 
 
 
 class Running:
-    """Run the loop of one session. `drain_with` gets the function that makes the event loop finish its work and end."""
+    """Run the loop of one session. `drain_with` gets the function that makes the event loop finish its work and end.
+
+    `exchange` gives the samples of other runs that share the work.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Running:
         display: Display,
         notes: Notes,
         drain_with: Callable[[Callable[[], object]], None],
+        exchange: Exchange | None = None,
     ) -> None:
         self._prepared = prepared
         self._config = prepared.config
@@ -69,6 +74,7 @@ class Running:
         self._display = display
         self._notes = notes
         self._drain_with = drain_with
+        self._exchange = exchange
         self._limits = LearnedLimits()
         self._supervisor: Supervisor | None = None
         self._engine: Engine | None = None
@@ -103,7 +109,7 @@ class Running:
         starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
         embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
         try:
-            filters, corpus, seed_vectors = await load_corpus(prepared, ledger, embedder, planner)
+            filters, corpus, seed_vectors = await load_corpus(prepared, ledger, embedder, planner, self._exchange)
             drift, alarms = await watch(prepared, ledger, seed_vectors)
             for alarm in alarms:  # a killed session may not have written some of them to the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
@@ -133,7 +139,10 @@ class Running:
             given = partial(strategy_given, ledger.path)
             resources = Resources(recorder.complete, embedder.embed_all, self._display.say, given)
             await begin_strategies(strategies, resources, ledger)
-            parts = Parts(strategies, recorder, corpus, checks, planner, rules, drift, ledger, spending, shorten)
+            boundary = _taking_over(self._exchange, corpus) if self._exchange is not None else None
+            parts = Parts(
+                strategies, recorder, corpus, checks, planner, rules, drift, ledger, spending, shorten, boundary
+            )
             return await self._run(parts, state)
         finally:
             await self._stop_engine(starting)
@@ -215,7 +224,7 @@ class Running:
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
             prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
-            run.seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
+            run.own_seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
             prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
 
@@ -267,6 +276,19 @@ def _hopeless(planner: Planner, rules: StopRules, strategies: Mix) -> str | None
     """Return the stop rule of a run whose labels that lack samples are given up, or None."""
     reason = planner.hopeless()
     return reason and (strategies.used_up(rules.shares.lacking) or reason)
+
+
+def _taking_over(exchange: Exchange, corpus: Corpus) -> Boundary:
+    """Return the function that takes over the samples of other runs before a slot is settled."""
+
+    async def boundary(slot: int, is_closing: Callable[[], bool]) -> bool:
+        found = await exchange.before(slot, is_closing)
+        if found:  # in the loop's own thread, because the index takes vectors from one thread alone
+            goal = len(corpus.order) + len(found)
+            corpus.extend([sample for sample, _ in found], [vector for _, vector in found], goal)
+        return found is not None
+
+    return boundary
 
 
 def _dialects(engine: Engine) -> list[Json]:

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from synthgen import __version__, report
 from synthgen.config import to_yaml
@@ -35,17 +36,35 @@ from synthgen.run.training import strategy_gains, train
 _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": ExitCode.INTERRUPTED}
 
 
+DrainWith = Callable[[Callable[[], object]], None]
+
+
+class Looping(Protocol):
+    """Run the loop of a session, as `Running` does. The samples come into the ledger of the session."""
+
+    async def loop(self) -> str:
+        """Return the name of the rule that stopped the loop. Raise EngineDeadError where the engine fails for good."""
+        ...
+
+
+MakeLooping = Callable[[Prepared, Path, Ledger, Display, Notes, DrainWith], Looping]
+
+
 class Session:
     """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions.
 
-    `endless` is True for a run without a real target, such as a preview; the display then shows none.
+    `endless` is True for a run without a real target, such as a preview; the display then shows none. `looping` makes
+    what runs the loop.
     """
 
-    def __init__(self, prepared: Prepared, folder: Path, ledger: Ledger, endless: bool = False) -> None:
+    def __init__(
+        self, prepared: Prepared, folder: Path, ledger: Ledger, endless: bool = False, looping: MakeLooping = Running
+    ) -> None:
         self._prepared = prepared
         self._config = prepared.config
         self._folder = folder
         self._ledger = ledger
+        self._looping = looping
         self._display = Display(prepared.config.run.name, None if endless else prepared.target)
         self._notes = Notes(folder, ledger, self._display)
         self._refused = ""
@@ -113,7 +132,9 @@ class Session:
         self._ledger.begin_session(__version__)
         self._notes.event("started", {"pid": os.getpid()})
         try:
-            running = Running(self._prepared, self._folder, self._ledger, self._display, self._notes, self._drain_with)
+            running = self._looping(
+                self._prepared, self._folder, self._ledger, self._display, self._notes, self._drain_with
+            )
             reason = event_loop.run(self._loop(running))
         except EngineDeadError as error:
             reason, failure = "engine", str(error)
@@ -203,7 +224,7 @@ class Session:
             more += fork_into(self._folder)
         return resume_command(self._folder, self._config.budget, reason, budget_usd, more)
 
-    async def _loop(self, running: Running) -> str:
+    async def _loop(self, running: Looping) -> str:
         task = asyncio.current_task()
         assert task is not None
         self._drain_with(task.cancel)

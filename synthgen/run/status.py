@@ -3,8 +3,10 @@ killed."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from synthgen.config import from_saved
 from synthgen.engines.batch.records import waiting_figures
@@ -17,6 +19,7 @@ from synthgen.report.view import open_ledger, rounded
 from synthgen.run.budget import time_left
 from synthgen.run.going_on import resume_command
 from synthgen.run.refusal import REFUSED, is_empty
+from synthgen.run.shares import STATE, is_shard, shard_folders
 
 WINDOW = 600.0
 """The latest seconds over which the pace is measured, at most."""
@@ -40,7 +43,8 @@ def status(folder: Path, now: float | None = None) -> Json:
 
     `state` is working, ended, failed, interrupted, killed, or new before the first session. `phase` is the current step
     of a working run, which has taken `phase_seconds` so far. The pace is null unless the run is generating. `command`
-    continues the run, where that is possible. Raise RunFolderError if the folder has no ledger.
+    continues the run, where that is possible. `shards` has the status of each shard; while they work, the figures of the run
+    are theirs together. Raise RunFolderError if the folder has no ledger.
     """
     now = time.time() if now is None else now
     with open_ledger(folder) as ledger:
@@ -70,8 +74,12 @@ def status(folder: Path, now: float | None = None) -> Json:
             "replicas": _replicas(ledger, began or now) if phase == _PHASES["engine_started"] else {},
             "batches": waiting_figures(folder, now),
             "incidents": incidents(ledger),
+            "shards": [status(place, now) for place in shard_folders(folder)],
         }
-        found["command"] = _command(ledger, folder, found)
+        found["command"] = None if is_shard(folder) else _command(ledger, folder, found)
+        merged = ledger.meta(STATE) or {}
+        if found["shards"] and merged.get("number") != merged.get("merged"):
+            found |= _together(found)
         return found
 
 
@@ -98,12 +106,50 @@ def lines(found: Json) -> list[str]:
         ago = plain.duration(found["seconds_since_answer"])
         out.append(f"engine      {plain.count(found['in_flight'])} requests in flight, the last answer {ago} ago")
     out += [f"{name:<11} {_of_replica(one)}" for name, one in found["replicas"].items()]
+    out += [f"{f'shard {number}':<11} {_of_shard(one)}" for number, one in enumerate(found["shards"], 1)]
     if found["batches"]:
         out.append(f"batches     {plain.batches(found['batches'])}")
     out += [f"incident    {count} {plain.INCIDENTS[kind]}" for kind, count in found["incidents"].items()]
     if found["command"]:
         out.append(f"go on with  {found['command']}")
     return out
+
+
+def _together(found: Json) -> Json:
+    """Return the figures of a run whose shards are not merged yet: those of all shards together."""
+    shards = found["shards"]
+    working = [one for one in shards if one["state"] == "working"]
+    generating = [one for one in working if one["phase"] == _PHASES["engine_started"]]
+    summed = (
+        "accepted", "candidates", "accepted_per_minute", "candidates_per_minute", "output_tokens_per_s", "in_flight"
+    )  # fmt: skip
+    sums = {key: sum(known) if (known := _known(shards, key)) else None for key in summed}
+    rejected: Counter[str] = sum((Counter(one["rejected"]) for one in shards), Counter())
+    together = {
+        **sums,
+        "rejected": dict(rejected.most_common()),
+        "acceptance": rounded(1 - rejected.total() / sums["candidates"]) if sums["candidates"] else None,
+        "seconds_left": max(_known(shards, "seconds_left"), default=None),
+        "seconds_since_answer": min(_known(shards, "seconds_since_answer"), default=None),
+    }
+    if found["state"] == "working":
+        phases = [_PHASES["engine_started"]] if generating else [one["phase"] for one in working]
+        together["phase"] = next(iter(phases), "merging its shards")
+    return together
+
+
+def _known(shards: Sequence[Json], key: str) -> list[Any]:
+    return [one[key] for one in shards if one[key] is not None]
+
+
+def _of_shard(one: Json) -> str:
+    share = (
+        f", {plain.percent(one['acceptance'])} of {plain.count(one['candidates'])} candidates"
+        if one["candidates"]
+        else ""
+    )
+    state = one["phase"] if one["state"] == "working" else one["state"]
+    return f"{state}, {plain.count(one['accepted'])} of {plain.count(one['target'])} samples{share}"
 
 
 def _headline(found: Json) -> str:

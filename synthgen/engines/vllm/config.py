@@ -22,7 +22,7 @@ from synthgen.engines.vllm.options import (
     with_chosen_backend,
 )
 from synthgen.engines.vllm.replicas import Replicas
-from synthgen.engines.vllm.server_process import stop_leftovers
+from synthgen.engines.vllm.server_process import free_port, stop_leftovers
 from synthgen.errors import ConfigError
 from synthgen.records import Engine, Json
 
@@ -90,19 +90,19 @@ class VllmConfig(ServerKnobs):
         cfg, count = with_chosen_backend(self, context), replica_count(self)
         stop_leftovers(context.folder)
 
-        async def one(folder: Path, extra: dict[str, str], number: int = 0) -> Engine:
+        async def one(folder: Path, extra: dict[str, str], number: int = 0, port: int | None = None) -> Engine:
             seed = context.seed + number  # replicas with the same seed could write the same samples
             engine = await VllmEngine.start(
                 cfg, path, flags, seed, folder, context.limits, context.say, context.tell, context.model,
-                ThisMachine(folder, extra),
+                ThisMachine(folder, extra, port), context.shared,
             )  # fmt: skip
             return await warmed(engine, context)
 
-        if count == 1:
+        if count == 1 and context.shared is None:
             return await one(context.folder, {})
         starts = [
-            partial(one, replica_folder(context.folder, number), extra, number)
-            for number, extra in enumerate(shares(self, count, vllm_build()))
+            partial(one, replica_folder(context.folder, number), extra, number, free_port() if context.shared else None)
+            for number, extra in enumerate(shares(self, count, vllm_build()) if count > 1 else [{}])
         ]
         return await Replicas.started(starts, self.restarts_per_hour, context.tell)
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from synthgen.engines.base import Tell, description
 from synthgen.engines.pressure import Paced
@@ -25,12 +26,21 @@ from synthgen.errors import (
     RetryableError,
     UserError,
 )
-from synthgen.records import Completion, Engine, Json, Request
+from synthgen.records import Completion, Engine, Json, Message, Request, Sampling
 
 _PAUSE = 0.5  # seconds before a server whose machine was lost is placed again
 _SUSPECT = 2  # engine deaths after which a request is sent alone
 
 Start = Callable[[], Awaitable[Engine]]
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """Mark an engine whose server other processes can reach."""
+
+    def address(self) -> str:
+        """Return the address of the server, up to and including /v1."""
+        ...
 
 
 class Replica:
@@ -242,6 +252,32 @@ class Replicas:
         """Return what the first replica that is up says of itself; all run the same program."""
         up = next((one.engine for one in self._replicas.values() if one.engine is not None), None)
         return description(up) if up is not None else {}
+
+    def urls(self) -> list[str]:
+        """Return the addresses of the servers that are up, up to and including /v1."""
+        found: list[str] = []
+        for one in self._replicas.values():
+            engine = one.engine
+            if isinstance(engine, Addressed):
+                found.append(engine.address())
+        return found
+
+    @property
+    def lost(self) -> str:
+        """Return the reasons why no replica is left; an empty text while one is."""
+        reasons = [one.lost for one in self._replicas.values()]
+        return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+
+    async def probe(self) -> None:
+        """Ask every server that is up for one token, so that one that has died is started again."""
+        request = Request(
+            id="-1/probe",
+            messages=(Message(role="user", content="Say yes."),),
+            sampling=Sampling(max_tokens=1),
+            priority=-1,
+        )
+        up = [one for one in self._replicas.values() if one.is_up]
+        await asyncio.gather(*(one.complete(request) for one in up), return_exceptions=True)
 
     def states(self) -> dict[str, Json]:
         return {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from synthgen.engines.base import LearnedLimits, ModelConfig, Tell
+from synthgen.engines.base import LearnedLimits, ModelConfig, Shared, Tell
 from synthgen.engines.http.dialect import VLLM, Dialect
 from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
@@ -42,9 +42,13 @@ def _known(dialect: Dialect) -> Json:
 
 
 class ThisMachine:
-    """Start servers as child processes, with their output in `folder`/engine.log and `extra` in their environment."""
+    """Start servers as child processes, with their output in `folder`/engine.log and `extra` in their environment.
 
-    def __init__(self, folder: Path, extra: Mapping[str, str] | None = None) -> None:
+    They listen at `port`, or each at a free one if it is None.
+    """
+
+    def __init__(self, folder: Path, extra: Mapping[str, str] | None = None, port: int | None = None) -> None:
+        self._port = port
         self._folder = folder
         self._extra = dict(extra or {})
 
@@ -54,7 +58,7 @@ class ThisMachine:
     async def run(
         self, cfg: ServerKnobs, model: str, flags: Json, build: str, served_name: str, key: str
     ) -> tuple[Process, str]:
-        port = free_port()
+        port = self._port or free_port()
         command = command_line(cfg, flags, model, served_name, port)
         env = environment(cfg, build, flags, key) | self._extra
         return ServerProcess.start(command, env, served_name, self._folder), f"http://127.0.0.1:{port}"
@@ -65,7 +69,8 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, process: Process, fleet: Fleet, most: int) -> None:
+    def __init__(self, process: Process, fleet: Fleet, most: int, url: str = "") -> None:
+        self._url = url
         self._process = process
         self._fleet = fleet
         self._in_flight = InFlight(most)
@@ -87,11 +92,12 @@ class VllmEngine:
         tell: Tell,
         thinks: ModelConfig | None = None,
         host: Host | None = None,
+        shared: Shared | None = None,
     ) -> "VllmEngine":
         """Start the server on `host`, by default this machine, and wait until it is healthy.
 
         On this machine its output goes to `folder`/engine.log. If the port is taken, use another one. If memory runs out, start once more with half the `max-num-seqs`, which
-        `limits` stores. `thinks` says whether the model should think. Raise ConfigError if vLLM is not installed,
+        `limits` stores. `thinks` says whether the model should think. `shared` sets the served name and the key. Raise ConfigError if vLLM is not installed,
         EngineDeadError if the server does not start.
         """
         if host is None:
@@ -106,7 +112,9 @@ class VllmEngine:
         while True:
             flags = server_flags(cfg, build or "gpu", {"seed": seed, **model_flags}, limits)
             try:
-                return await cls._launch(cfg, model, flags, build or "gpu", host, say, tell, thinks or ModelConfig())
+                return await cls._launch(
+                    cfg, model, flags, build or "gpu", host, say, tell, thinks or ModelConfig(), shared
+                )
             except _NotStartedError as error:
                 ports_left -= 1
                 if error.lack == "port" and ports_left:
@@ -119,9 +127,10 @@ class VllmEngine:
     @classmethod
     async def _launch(
         cls, cfg: ServerKnobs, model: str, flags: Json, build: str, host: Host, say: Callable[[str], None], tell: Tell,
-        thinks: ModelConfig,
+        thinks: ModelConfig, shared: Shared | None,
     ) -> "VllmEngine":  # fmt: skip
-        served_name, key = f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
+        own = shared or Shared(f"synthgen-{secrets.token_hex(6)}", secrets.token_urlsafe(24))
+        served_name, key = own.served_name, own.key
         keep(key)
         process, root = await host.run(cfg, model, flags, build, served_name, key)
         dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
@@ -133,7 +142,7 @@ class VllmEngine:
 
         known = _known(dialect) if cfg.reasoning_parser or thinks.asked_to_think is not None else None
         fleet = Fleet([endpoint], cfg.patience, tell_while_it_lives, known=known, model=thinks)
-        engine = cls(process, fleet, default_in_flight(cfg))
+        engine = cls(process, fleet, default_in_flight(cfg), f"{root}/v1")
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
         except BaseException:
@@ -166,6 +175,9 @@ class VllmEngine:
             raise
         finally:
             self._ahead -= is_ahead
+
+    def address(self) -> str:
+        return self._url
 
     def about(self) -> Json:
         """Return the server's dialect, if a part of it was detected."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.covering import Covering
+from synthgen.generate.part import WHOLE, Part
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -40,7 +41,7 @@ class Attributes:
 
     name = "attributes"
 
-    def __init__(self, cfg: AttributesConfig, prompting: Prompting, seed: int) -> None:
+    def __init__(self, cfg: AttributesConfig, prompting: Prompting, seed: int, part: Part = WHOLE) -> None:
         task = prompting.task
         if not task.attributes:
             raise ConfigError(
@@ -48,6 +49,7 @@ class Attributes:
                 f"as attributes: {_EXAMPLE}, or choose another strategy, such as generate=fewshot"
             )
         self._prompting = prompting
+        self._part = part
         self.grammars = (prompting.grammar,)
         self._demonstrations = cfg.demonstrations
         self._foils = prompting.foils(cfg.foils)
@@ -60,7 +62,9 @@ class Attributes:
         foils = pool.foils(rng, self._foils, group.label)
         slots = self._prompting.slots(group, self.name, [*foils, *shown], wish=self._longest)
         return [
-            slot.model_copy(update={"given": {ATTRIBUTES: self._covering.combination(group.label, number)}})
+            slot.model_copy(
+                update={"given": {ATTRIBUTES: self._covering.combination(group.label, self._part.nth(number))}}
+            )
             for number, slot in enumerate(slots, group.earlier)
         ]
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.growing import Grower
+from synthgen.generate.part import WHOLE, Part
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -65,12 +66,15 @@ class Taxonomy:
     name = "taxonomy"
     starts_without_seeds = True
 
-    def __init__(self, cfg: TaxonomyConfig, prompting: Prompting, seed: int, tree: Topics | None = None) -> None:
+    def __init__(
+        self, cfg: TaxonomyConfig, prompting: Prompting, seed: int, tree: Topics | None = None, part: Part = WHOLE
+    ) -> None:
         """Prepare to ask for the leaves of `tree`; if it is None, `begin` asks the model for a tree."""
         self._prompting = prompting
         self._demonstrations = cfg.demonstrations
         self._foils = prompting.foils(cfg.foils)
         self._seed = seed
+        self._part = part
         self._tree = tree
         self._grower = Grower(prompting, cfg.depth, cfg.width, cfg.similarity)
         self.grammars = (prompting.grammar,) if tree is not None else (prompting.grammar, self._grower.grammar)
@@ -96,7 +100,7 @@ class Taxonomy:
         foils = pool.foils(rng, self._foils, group.label)
         slots = self._prompting.slots(group, self.name, [*foils, *shown], wish=self._longest)
         return [
-            slot.model_copy(update={"given": {LEAF: list(self._leaf(group.label, number))}})
+            slot.model_copy(update={"given": {LEAF: list(self._leaf(group.label, self._part.nth(number)))}})
             for number, slot in enumerate(slots, group.earlier)
         ]
 

@@ -6,6 +6,7 @@ from functools import cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.combinations import turn
+from synthgen.generate.part import WHOLE, Part
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -27,8 +28,9 @@ class Template:
     starts_without_seeds = True
     used_up = "templates"
 
-    def __init__(self, prompting: Prompting, seed: int) -> None:
+    def __init__(self, prompting: Prompting, seed: int, part: Part = WHOLE) -> None:
         self._prompting = prompting
+        self._part = part
         self._task = prompting.task
         self._templates = Templates(self._task, seed)
         self._sentences = cache(self._templates.of)
@@ -61,7 +63,7 @@ class Template:
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:  # noqa: ARG002
         slots = self._prompting.slots(group, self.name, [])
         return [
-            slot.model_copy(update={"given": self._given(group.label, number)})
+            slot.model_copy(update={"given": self._given(group.label, self._part.nth(number))})
             for number, slot in enumerate(slots, group.earlier)
         ]
 
@@ -83,7 +85,7 @@ class Template:
         return [self._prompting.candidate(planned, shown, data, completion, given, template=self.name)]
 
     def left(self, label: str | None, planned: int) -> int:
-        return max(0, sum(self._capacities(label)) - planned)
+        return max(0, self._part.count(sum(self._capacities(label))) - planned)
 
     def _capacities(self, label: str | None) -> list[int]:
         """Return how many filled sentences of each kind there are for a label."""
