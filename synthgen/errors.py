@@ -53,6 +53,10 @@ class WriteError(RunFolderError):
     """Report a file that cannot be written, for example because the disk is full. Data reported as written is safe."""
 
 
+class WorkersError(UserError):
+    """Report that a worker of a training ended before its end. The training keeps its last checkpoint."""
+
+
 class EngineError(Exception):
     """Report that an engine did not answer a request."""
 

@@ -98,7 +98,7 @@ class Generator:
             peft_config=causal.lora(self.cfg),
         )
         adapted = Student(trainer.model, student.chat)
-        training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.rows if probe else ()))
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.mine if probe else ()))
         merged: Any = trainer.model
         return self._ending(Student(merged.merge_and_unload(), student.chat))
 

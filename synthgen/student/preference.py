@@ -94,7 +94,7 @@ class Preference:
         order = plan.order(rows, self.cfg.batch_size, weighted=True)
         trainer.train_dataset = Dataset.from_list([data[index] for index in order])
         adapted: Any = trainer.model
-        held = [self._encoded(student.chat, row.data) for row in probe.rows] if probe else []
+        held = [self._encoded(student.chat, row.data) for row in probe.mine] if probe else []
         with adapted.disable_adapter():
             reference = self._logprobs(Student(adapted, student.chat), held)
         policy = Student(adapted, student.chat)
