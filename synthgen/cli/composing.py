@@ -154,7 +154,7 @@ def _one(composed: "DictConfig", work: Work) -> int:
         raise schema.located(error, settings) from error
 
 
-def _numbered(built: "Config", number: int) -> list[tuple[str, str, str]]:
+def _numbered(built: "Config | DictConfig", number: int) -> list[tuple[str, str, str]]:
     """Return the group, key and value of each name that a run of a sweep has to itself."""
     names = [("run", "name"), ("run", "dir"), *([("adapt", "dir")] if built.adapt.dir else [])]
     return [(part, key, f"{getattr(getattr(built, part), key)}-{number}") for part, key in names]
@@ -164,9 +164,7 @@ def run_folder_of(composed: "DictConfig") -> Path:
     """Return the folder of the current run of a sweep."""
     from hydra.core.hydra_config import HydraConfig
 
-    from synthgen import config as schema
-
-    own = {f"{part}.{key}": value for part, key, value in _numbered(schema.build(composed), HydraConfig.get().job.num)}
+    own = {f"{part}.{key}": value for part, key, value in _numbered(composed, HydraConfig.get().job.num)}
     return Path(own["run.dir"])
 
 
@@ -174,10 +172,8 @@ def command_of(verb: str, folder: str | None, composed: "DictConfig") -> str:
     """Return the command that does the current run of a sweep by itself, under the name that it has in the sweep."""
     from hydra.core.hydra_config import HydraConfig
 
-    from synthgen import config as schema
-
     settings = HydraConfig.get()
-    own = {f"{part}.{key}": value for part, key, value in _numbered(schema.build(composed), settings.job.num)}
+    own = {f"{part}.{key}": value for part, key, value in _numbered(composed, settings.job.num)}
     if own["run.dir"] == f"runs/{own['run.name']}":
         del own["run.dir"]  # the default
     own = {key: value for key, value in own.items() if verb.startswith(key.partition(".")[0])}

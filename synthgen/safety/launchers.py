@@ -17,13 +17,12 @@ from synthgen.safety.untrusted import one_line
 
 _NUMBER = re.compile(r"null|true|false|-?\d{1,9}(\.\d{1,9})?")
 _NAME = re.compile(r"null|[\w.:,/@+-]{1,200}")
-_QUEUE = {
-    name: _NUMBER
-    for name in ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "stderr_to_stdout")
-}  # fmt: skip
+_QUEUE = dict.fromkeys(("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "stderr_to_stdout"), _NUMBER)  # fmt: skip
 _SLURM = {
     **_QUEUE,
-    **dict.fromkeys(("cpus_per_gpu", "gpus_per_task", "signal_delay_s", "max_num_timeout", "array_parallelism"), _NUMBER),
+    **dict.fromkeys(
+        ("cpus_per_gpu", "gpus_per_task", "signal_delay_s", "max_num_timeout", "array_parallelism"), _NUMBER
+    ),
     **dict.fromkeys(
         ("partition", "qos", "account", "constraint", "gres", "exclude", "comment", "mem_per_gpu", "mem_per_cpu"), _NAME
     ),

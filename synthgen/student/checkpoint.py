@@ -76,6 +76,8 @@ class Checkpoints:
         if not self._writes:
             return
         folder = self.folder / f"step-{state.global_step:08d}"
+        if last and is_whole(folder):
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write_parts(folder, state, weights, kept, scheduler)
@@ -107,19 +109,32 @@ def step_of(folder: Path) -> int:
     return int(state["global_step"])
 
 
-def restore_weights(folder: Path, model: Any) -> None:
+def restore_weights(folder: Path, model: Any, sharded: bool = False) -> None:
+    """Set a model's trained weights. A `sharded` model takes this worker's part of each."""
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # a checkpoint has only the trained weights
+    found = load_file(folder / WEIGHTS)
+    if sharded:
+        import torch
+
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if name in found:
+                    weight.copy_(_part(found[name], weight))
+        return
+    model.load_state_dict(found, strict=False)  # a checkpoint has only the trained weights
 
 
 def restore_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Set the state of optimizer and scheduler. The state of a sharded weight is sharded in the same way."""
     from safetensors.torch import load_file
 
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, Json] = {}
     for key, tensor in load_file(folder / OPTIMIZER).items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        weight = weights[int(index)]
+        state.setdefault(int(index), {})[name] = _part(tensor, weight) if tensor.shape == weight.shape else tensor
     settings = read_json(folder / SETTINGS)
     assert settings is not None, "only whole checkpoints are read"
     optimizer.load_state_dict({"state": state, "param_groups": settings["groups"]})
@@ -132,6 +147,27 @@ def own_parts(model: Any, optimizer: Any) -> tuple[Json, Json]:
     weights = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in known}
     return weights | buffers, optimizer.state_dict()
+
+
+def collected_parts(model: Any, optimizer: Any) -> tuple[Json, Json]:
+    """Return the same of a sharded model. All workers must call it together, and each gets the whole."""
+    weights = {name: _whole(weight.detach()) for name, weight in model.named_parameters() if weight.requires_grad}
+    kept = optimizer.state_dict()
+    state = {index: {name: _whole(value) for name, value in entry.items()} for index, entry in kept["state"].items()}
+    return weights, {**kept, "state": state}
+
+
+def _whole(tensor: Any) -> Any:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _part(tensor: Any, like: Any) -> Any:
+    """Return this worker's part of a tensor, sharded as `like` is; the tensor itself where `like` is not sharded."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
 def _write_parts(folder: Path, state: Any, weights: Json, kept: Json, scheduler: Any) -> None:

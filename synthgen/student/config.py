@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from synthgen.engines.bundled import EMBEDDER, GENERATOR
 from synthgen.errors import ConfigError
 from synthgen.student.named import PreferenceConfig, RetrieverConfig
-from synthgen.student.workers.config import LAUNCHERS, WorkerRayConfig, check_count
 from synthgen.student.values import at_least, check_adapter, check_training, check_writer, choice, positive, within
+from synthgen.student.workers.config import LAUNCHERS, WorkerRayConfig, check_count
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")

@@ -101,8 +101,8 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[Tr
         case "preference":
             from synthgen.student.preference import Preference
 
-            return Preference(task, cfg.preference, say)
+            return Preference(task, cfg.preference, say, cfg.fsdp)
         case _:
             from synthgen.student.generator import Generator
 
-            return Generator(task, cfg.generator, say)
+            return Generator(task, cfg.generator, say, spread=cfg.fsdp)

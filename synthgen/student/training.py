@@ -92,6 +92,7 @@ def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dic
         "run_name": place.logs.name,
         "disable_tqdm": True,
         **({"ddp_backend": "nccl" if cuda else "gloo"} if crew.size > 1 else {}),
+        **({"fsdp": True, "fsdp_config": {"version": 2}} if crew.sharded else {}),
     }
 
 
@@ -136,6 +137,8 @@ def run(
     report_to = place.report_to if place.crew.leads else "none"
     if report_to == "tensorboard":
         write_curves(trainer, place.logs)
+    if place.crew.sharded:  # the Trainer looks for weights in a format of its own
+        trainer._load_from_checkpoint = lambda *_, **__: None
     with signals_postponed() as postponed, tracked(report_to, place.logs):
         if probe and losses:
             # added before the callback that writes checkpoints, because a checkpoint stores the losses
@@ -152,7 +155,9 @@ def _callback(place: Place, latest: Path | None, postponed: Postponed) -> Any:
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
-            if latest:  # the Trainer has loaded weights and state itself
+            if latest:  # the Trainer has loaded its state itself, and the weights of a model that is not sharded
+                if place.crew.sharded:
+                    restore_weights(latest, parts["model"], sharded=True)
                 restore_optimizer(latest, parts["optimizer"], parts["lr_scheduler"])
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002

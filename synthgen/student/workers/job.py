@@ -16,7 +16,7 @@ from typing import Any
 from synthgen.errors import UserError
 from synthgen.ledger.durable import error_number, is_refused_write
 from synthgen.records import Json
-from synthgen.student.checkpoint import Checkpoints
+from synthgen.student.checkpoint import Checkpoints, collected_parts
 from synthgen.student.clock import Clock
 from synthgen.student.config import StudentConfig
 from synthgen.student.plan import Place, Plan, Probe
@@ -90,9 +90,14 @@ def run(job: Job, rank: int, size: int, on_this_machine: int) -> None:
         use_all_cores(on_this_machine)
         crew = _crew(job, rank, size)
         clock = WorkerClock(job.seconds if rank == 0 else math.inf, events)
-        saved = Checkpoints(job.folder, job.checkpoint_seconds, lambda text: events.say("say", text), rank == 0)
+        parts = collected_parts if crew.sharded else None
+        saved = Checkpoints(job.folder, job.checkpoint_seconds, lambda text: events.say("say", text), rank == 0, parts)
         place = Place(job.logs, job.report_to, saved, clock, crew)
-        probe = Probe(job.probe.rows, job.probe.every, job.probe.patience, job.probe.after, job.probe.last, crew=crew) if job.probe else None
+        probe = (
+            Probe(job.probe.rows, job.probe.every, job.probe.patience, job.probe.after, job.probe.last, crew=crew)
+            if job.probe
+            else None
+        )
         learner = kinds.build(job.kind, job.task, job.cfg, lambda text: events.say("say", text))
         with quiet():
             try:
@@ -107,12 +112,14 @@ def run(job: Job, rank: int, size: int, on_this_machine: int) -> None:
 
 
 def _crew(job: Job, rank: int, size: int) -> Crew:
+    from synthgen.student.kinds import WRITERS
+
     group = None
     if size > 1:
         from torch.distributed import new_group
 
         group = new_group(backend="gloo")
-    return Crew(rank, size, job.folder, False, group)
+    return Crew(rank, size, job.folder, size > 1 and job.cfg.fsdp and job.kind in WRITERS, group)
 
 
 def _write_down(folder: Path, rank: int, error: Exception) -> None:
@@ -142,4 +149,3 @@ def spawned(rank: int, job: Job, size: int, meeting: str, cuda: bool) -> None:
         run(job, rank, size, size)
     finally:
         torch.distributed.destroy_process_group()
-

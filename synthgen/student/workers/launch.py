@@ -4,6 +4,7 @@ This is the program of a child process, which gets the job through its standard 
 ended well; what it and the workers print goes to the log of the process that started it.
 """
 
+import multiprocessing
 import os
 import pickle
 import sys
@@ -15,11 +16,13 @@ from synthgen.cluster.child import join
 from synthgen.student.workers.config import count_of
 from synthgen.student.workers.job import Job, run, spawned
 
+_PRELOADED = ("torch", "transformers.trainer", "datasets", "synthgen.student.training", "synthgen.student.workers.job")
+
 
 def in_processes(job: Job) -> None:
     """Train in processes of this machine, one per GPU if there are any. If one dies, the others are ended."""
     import torch
-    from torch.multiprocessing import spawn
+    from torch.multiprocessing import start_processes
 
     gpus = torch.cuda.device_count()
     count = count_of(job.cfg.workers, job.batch, gpus)
@@ -27,8 +30,11 @@ def in_processes(job: Job) -> None:
         raise SystemExit(f"student.workers: {count} workers need {count} GPUs, and {gpus} can be used here")
     if not gpus:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # The workers are forked from one process that has imported what takes seconds, and has neither threads nor a GPU.
+    multiprocessing.set_forkserver_preload(list(_PRELOADED))
     with tempfile.TemporaryDirectory() as folder:
-        spawn(spawned, (job, count, str(Path(folder) / "meeting"), bool(gpus)), nprocs=count)
+        arguments = (job, count, str(Path(folder) / "meeting"), bool(gpus))
+        start_processes(spawned, arguments, nprocs=count, start_method="forkserver")
 
 
 def over_ray(job: Job) -> None:

@@ -200,7 +200,9 @@ def _failure(folder: Path, tail: LogTail) -> Exception:
     what = "a worker ended before the end of the training"
     if found is not None:
         what = f"worker {found['rank']} failed: {found['type']}: {found['text']}"
-    return WorkersError(f"student.workers: {tail.last_words(what)}\nThe training keeps its last checkpoint, and the next one goes on from there")
+    return WorkersError(
+        f"student.workers: {tail.last_words(what)}\nThe training keeps its last checkpoint, and the next one goes on from there"
+    )
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
