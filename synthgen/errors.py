@@ -28,7 +28,7 @@ _MEANINGS = {
     ExitCode.BUG: "a bug in synthgen",
     ExitCode.BAD_INPUT: "bad arguments, config or input files",
     ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
-    ExitCode.ENGINE_FAILED: "the engine failed for good",
+    ExitCode.ENGINE_FAILED: "the engine, or a worker of the student, failed for good",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
 }
 

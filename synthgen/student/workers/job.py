@@ -45,8 +45,6 @@ class Job:
     checkpoint_seconds: float
     seconds: float
     """The time that is left for the training; infinity without a limit."""
-    path: tuple[str, ...]
-    """Folders that the workers search for Python modules."""
 
 
 class Events:
@@ -124,7 +122,9 @@ def _crew(job: Job, rank: int, size: int) -> Crew:
 
 def _write_down(folder: Path, rank: int, error: Exception) -> None:
     """Write the error for the owner of the training; the first one counts, others often follow from it."""
-    found: Json = {"rank": rank, "type": type(error).__name__, "text": str(error), "user": isinstance(error, UserError)}
+    found: Json = {"what": f"worker {rank} failed: {type(error).__name__}: {error}"}
+    if isinstance(error, UserError):
+        found |= {"type": type(error).__name__, "text": str(error)}
     if is_refused_write(error):
         found["errno"] = error_number(error)
     try:

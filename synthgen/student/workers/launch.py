@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.cluster.child import join
+from synthgen.ledger.durable import write_json
 from synthgen.student.workers.config import count_of
-from synthgen.student.workers.job import Job, run, spawned
+from synthgen.student.workers.job import FAILED, Job, run, spawned
 
 _PRELOADED = ("torch", "transformers.trainer", "datasets", "synthgen.student.training", "synthgen.student.workers.job")
 
@@ -22,7 +23,7 @@ _PRELOADED = ("torch", "transformers.trainer", "datasets", "synthgen.student.tra
 def in_processes(job: Job) -> None:
     """Train in processes of this machine, one per GPU if there are any. If one dies, the others are ended."""
     import torch
-    from torch.multiprocessing import start_processes
+    from torch.multiprocessing import ProcessExitedException, start_processes
 
     gpus = torch.cuda.device_count()
     count = count_of(job.cfg.workers, job.batch, gpus)
@@ -34,7 +35,13 @@ def in_processes(job: Job) -> None:
     multiprocessing.set_forkserver_preload(list(_PRELOADED))
     with tempfile.TemporaryDirectory() as folder:
         arguments = (job, count, str(Path(folder) / "meeting"), bool(gpus))
-        start_processes(spawned, arguments, nprocs=count, start_method="forkserver")
+        try:
+            start_processes(spawned, arguments, nprocs=count, start_method="forkserver")
+        except ProcessExitedException as error:
+            if error.signal_name:  # the errors of the other workers follow from it
+                what = f"worker {error.error_index} was ended by {error.signal_name}"
+                write_json(job.folder / FAILED, {"what": what})
+            raise
 
 
 def over_ray(job: Job) -> None:

@@ -68,7 +68,7 @@ class Together:
         return Job(
             self.kind, self.task, self.cfg, self.batch, tuple(rows), plan, probe and replace(probe, losses=[]),
             place.checkpoints.folder.absolute(), place.logs.absolute(), place.report_to, place.checkpoints.seconds,
-            place.clock.left(), tuple(sys.path),
+            place.clock.left(),
         )  # fmt: skip
 
     def _follow(self, job: Job, place: Place, events: Path) -> None:
@@ -93,10 +93,9 @@ class Together:
     def _launched(self, job: Job) -> Iterator["subprocess.Popen[bytes]"]:
         """Start the workers; end what is left of them when the block ends."""
         command = [sys.executable, "-m", "synthgen.student.workers.launch"]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, job.path)))}
         with masked_into(self.log) as (output, _):
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=env, start_new_session=True,
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
                 preexec_fn=end_with_parent,
             )  # fmt: skip
         try:
@@ -193,13 +192,11 @@ def _failure(folder: Path, tail: LogTail) -> Exception:
     """Return the error that ended the workers."""
     found = read_json(folder / FAILED)
     if found is not None and "errno" in found:
-        return OSError(found["errno"], found["text"])
-    if found is not None and found["user"]:
+        return OSError(found["errno"], found["what"])
+    if found is not None and "type" in found:
         known: type[errors.UserError] = getattr(errors, found["type"])
         return known(found["text"])
-    what = "a worker ended before the end of the training"
-    if found is not None:
-        what = f"worker {found['rank']} failed: {found['type']}: {found['text']}"
+    what = found["what"] if found is not None else "the workers ended before the end of the training"
     return WorkersError(
         f"student.workers: {tail.last_words(what)}\nThe training keeps its last checkpoint, and the next one goes on from there"
     )
