@@ -121,13 +121,21 @@ def launched() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in _LAUNCHERS:
+        if not {type(error).__module__.split(".")[0], _raised_in(error)} & set(_LAUNCHERS):
             raise
         first = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
             f"hydra/launcher: {type(error).__name__}: {first}; continue each run that has not ended with: "
             "synthgen resume RUN"
         ) from error
+
+
+def _raised_in(error: Exception) -> str:
+    """Return the name of the package whose code raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] if trace is not None else ""
 
 
 def exit_codes(scratch: Path) -> list[int]:

@@ -28,7 +28,16 @@ _SLURM = {
     ),
 }
 _RAY = {
-    **dict.fromkeys(("ray.init.num_cpus", "ray.init.num_gpus", "ray.remote.num_cpus", "ray.remote.num_gpus"), _NUMBER),
+    **dict.fromkeys(
+        (
+            "ray.init.num_cpus",
+            "ray.init.num_gpus",
+            "ray.init.include_dashboard",
+            "ray.remote.num_cpus",
+            "ray.remote.num_gpus",
+        ),
+        _NUMBER,
+    ),
     "ray.init.address": _NAME,
 }
 _OPTUNA = {

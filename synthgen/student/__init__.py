@@ -122,7 +122,7 @@ def train(
         if report_to != "none":
             say(f"student: {where(report_to, work.model / LOGS_FOLDER)}")
         clock = Clock(seconds(cfg), watch or lines(say), keep=work.keep_times)
-        workers = workers_for(kind, task, cfg, learner.cfg, say, out.with_name(WORKERS_LOG))
+        workers = workers_for(kind, task, cfg, say, out.with_name(WORKERS_LOG))
         experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say, clock, workers)
         with quiet():
             work.open({**bound, **surroundings()})

@@ -63,7 +63,7 @@ class Training:
         self.rows = as_rows(task, rows)
         work = Work(folder / "student", 0.0, self.said.append)
         work.open({})
-        together = workers_for(kind, task, cfg, self.learner.cfg, self.said.append, folder / "workers.log")
+        together = workers_for(kind, task, cfg, self.said.append, folder / "workers.log")
         self.clock = Clock()
         self.experiment = Experiment(self.learner, cfg, [], 3, work, self.said.append, self.clock, together)
         self.checkpoints = folder / ".student.work" / "one"
@@ -225,7 +225,7 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
 def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, tmp_path: Path) -> None:
     cfg = StudentConfig(workers="3")
     with pytest.raises(ConfigError, match=r"student.workers: 3 workers .*classifier.batch_size=16.* workers=2"):
-        workers_for("classifier", news_task, cfg, cfg.classifier, print, tmp_path / "log")
+        workers_for("classifier", news_task, cfg, print, tmp_path / "log")
     with pytest.raises(ConfigError, match=r"student.workers: must be auto, or a number of 1 or more, got two"):
         StudentConfig(workers="two")
 
@@ -233,7 +233,7 @@ def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, t
 def test_a_student_that_is_not_trained_in_steps_needs_no_workers(news_task: Task, tmp_path: Path) -> None:
     said: list[str] = []
     cfg = StudentConfig(kind="frozen", workers="2")
-    assert workers_for("frozen", news_task, cfg, cfg.frozen, said.append, tmp_path / "log") is None
+    assert workers_for("frozen", news_task, cfg, said.append, tmp_path / "log") is None
     assert said == ["student: a frozen student is trained in one process, whatever student.workers says"]
 
 

@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthgen import errors
 from synthgen.engines.vllm.engine_log import LogTail, masked_into
 from synthgen.engines.vllm.server_process import end_with_parent
 from synthgen.errors import WorkersError
 from synthgen.ledger.durable import read_json
-from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, step_of
-from synthgen.student.config import FrozenConfig, LearnerConfig, StudentConfig
+from synthgen.student.config import StudentConfig
 from synthgen.student.interrupts import signals_postponed
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
@@ -34,11 +34,14 @@ from synthgen.tasks.task import Task
 
 WORKERS_LOG = "workers.log"
 """Name of the file, beside the student's folder, with the output of the workers."""
-_ALONE = ("frozen", "retriever")
+ALONE = ("frozen", "retriever")
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 120.0
 """Time that the workers have for a step and a checkpoint after a signal."""
 _KILL_SECONDS = 10.0
+_LOG_SECONDS = 1.0
+Event = list[Any]
+"""The kind of an event, and more of it; see `job.Events`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Together:
     def _launched(self, job: Job) -> Iterator["subprocess.Popen[bytes]"]:
         """Start the workers; end what is left of them when the block ends."""
         command = [sys.executable, "-m", "synthgen.student.workers.launch"]
-        with masked_into(self.log) as (output, _):
+        with masked_into(self.log) as (output, pump):
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
                 preexec_fn=end_with_parent,
@@ -105,8 +108,9 @@ class Together:
             yield process
         finally:
             _end(process)
+            pump.join(_LOG_SECONDS)
 
-    def _tell(self, events: Sequence[Json], place: Place) -> None:
+    def _tell(self, events: Sequence[Event], place: Place) -> None:
         for kind, *more in events:
             if kind == "step":
                 place.clock.stepped(*more)
@@ -125,7 +129,8 @@ class _Events:
         self.outcome: list[int | None] | None = None
         """The step at which the limit ended the training, or None; not set before its end."""
 
-    def new(self) -> list[Json]:
+    def new(self) -> list[Event]:
+        """Return the events since the last call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -133,33 +138,33 @@ class _Events:
             text = file.read()
         whole = text.rfind(b"\n") + 1
         self._read += whole
-        found: list[Json] = [json.loads(line) for line in text[:whole].splitlines()]
+        found: list[Event] = [json.loads(line) for line in text[:whole].splitlines()]
         for kind, *more in found:
             if kind == "trained":
                 self.outcome = more
         return found
 
 
-def workers_for(
-    kind: str, task: Task, cfg: StudentConfig, learner: LearnerConfig, say: Callable[[str], None], log: Path
-) -> Together | None:
+def workers_for(kind: str, task: Task, cfg: StudentConfig, say: Callable[[str], None], log: Path) -> Together | None:
     """Return the workers that the config asks for, or None for a training in this process.
 
     Raise ConfigError for a number of workers that cannot share a batch evenly.
     """
     if cfg.workers == "1" and cfg.launcher == "processes":
         return None
-    if kind in _ALONE or isinstance(learner, FrozenConfig):
+    if kind in ALONE:
         say(f"student: a {kind} student is trained in one process, whatever student.workers says")
         return None
-    key = {"intent_tagger": "tagger"}.get(kind, kind)
-    check_divides(cfg.workers, learner.batch_size, f"student.{key}.batch_size")
+    from synthgen.student.kinds import batch_of
+
+    batch, key = batch_of(kind, cfg)
+    check_divides(cfg.workers, batch, key)
     if cfg.workers == AUTO and cfg.launcher == "processes":
         from torch.cuda import device_count
 
         if device_count() < 2:
             return None
-    return Together(kind, task, cfg, learner.batch_size, say, log)
+    return Together(kind, task, cfg, batch, say, log)
 
 
 def _is_over(place: Place, plan: Plan, probe: Probe | None) -> bool:
