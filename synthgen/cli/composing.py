@@ -115,7 +115,7 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
         task = Apart(verb, folder, scratch, time.time()) if "launcher" in chosen.names else job
         try:
-            with launched():
+            with launched() if "launcher" in chosen.names else nullcontext():
                 hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(task)()
             codes += exit_codes(scratch)
         except UnicodeDecodeError as error:

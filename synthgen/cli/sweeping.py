@@ -91,6 +91,8 @@ def _followed(command: list[str], number: int) -> int:
     for each, frame in warned[:1]:
         if callable(before[each]):
             before[each](each, frame)
+        elif each == signal.SIGTERM:
+            raise SystemExit(128 + each)
     return code if code >= 0 else ExitCode.BUG
 
 
@@ -117,9 +119,15 @@ def sweep_folder(launcher: str | None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def launched() -> Iterator[None]:
-    """Raise ConfigError for an error of a launcher, such as a job that its queue has killed."""
+    """Raise ConfigError for an error of a launcher, such as a job that its queue has killed.
+
+    At Ctrl-C, which every process of the terminal gets, say how the runs go on.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        print("each run ends when its requests in flight are answered; continue it with: synthgen resume RUN")
+        raise
     except Exception as error:
         if not {type(error).__module__.split(".")[0], _raised_in(error)} & set(_LAUNCHERS):
             raise

@@ -23,7 +23,7 @@ _PRELOADED = ("torch", "transformers.trainer", "datasets", "synthgen.student.tra
 def in_processes(job: Job) -> None:
     """Train in processes of this machine, one per GPU if there are any. If one dies, the others are ended."""
     import torch
-    from torch.multiprocessing import ProcessExitedException, start_processes
+    from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
     gpus = torch.cuda.device_count()
     count = count_of(job.cfg.workers, job.batch, gpus)
@@ -36,7 +36,7 @@ def in_processes(job: Job) -> None:
     with tempfile.TemporaryDirectory() as folder:
         arguments = (job, count, str(Path(folder) / "meeting"), bool(gpus))
         try:
-            start_processes(spawned, arguments, nprocs=count, start_method="forkserver")
+            start_processes(spawned, arguments, nprocs=count, start_method="forkserver")  # type: ignore[no-untyped-call]
         except ProcessExitedException as error:
             if error.signal_name:  # the errors of the other workers follow from it
                 what = f"worker {error.error_index} was ended by {error.signal_name}"
