@@ -299,6 +299,10 @@ class StudentConfig:
         choice(self, "student", "report_to", TRACKERS)
         choice(self, "student", "launcher", LAUNCHERS)
         check_count(self.workers)
+        if self.fsdp and self.workers == "1":
+            raise ConfigError(
+                "student.fsdp: it divides a model among workers, and there is one; set student.workers=auto"
+            )
         within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
         if self.max_minutes is not None:

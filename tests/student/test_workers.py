@@ -228,6 +228,8 @@ def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, t
         workers_for("classifier", news_task, cfg, print, tmp_path / "log")
     with pytest.raises(ConfigError, match=r"student.workers: must be auto, or a number of 1 or more, got two"):
         StudentConfig(workers="two")
+    with pytest.raises(ConfigError, match=r"student.fsdp: it divides a model among workers, and there is one"):
+        StudentConfig(fsdp=True)
 
 
 def test_a_student_that_is_not_trained_in_steps_needs_no_workers(news_task: Task, tmp_path: Path) -> None:
