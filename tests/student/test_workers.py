@@ -224,7 +224,7 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
 
 def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, tmp_path: Path) -> None:
     cfg = StudentConfig(workers="3")
-    with pytest.raises(ConfigError, match=r"student.workers: 3 workers .*classifier.batch_size=16.* workers=2"):
+    with pytest.raises(ConfigError, match=r"student.workers: 3 workers .*classifier.batch_size=16.*student.workers=2"):
         workers_for("classifier", news_task, cfg, print, tmp_path / "log")
     with pytest.raises(ConfigError, match=r"student.workers: must be auto, or a number of 1 or more, got two"):
         StudentConfig(workers="two")
