@@ -68,11 +68,11 @@ class Training:
         self.experiment = Experiment(self.learner, cfg, [], 3, work, self.said.append, self.clock, together)
         self.checkpoints = folder / ".student.work" / "one"
 
-    def run(self) -> tuple[list[tuple[int, list[float]]], dict[str, Any]]:
+    def run(self, steps: int = STEPS) -> tuple[list[tuple[int, list[float]]], dict[str, Any]]:
         """Train; return the held-out losses and the student's weights."""
-        probe = Probe(self.rows[:5], every=2, last=STEPS)
+        probe = Probe(self.rows[:5], every=steps // 3, last=steps)
         student = self.experiment.fit(
-            self.rows[5:], self.experiment.plan(STEPS), self.experiment.place("one", "none"), probe
+            self.rows[5:], self.experiment.plan(steps), self.experiment.place("one", "none"), probe
         )
         return probe.losses, student.model.state_dict()
 
@@ -193,20 +193,21 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
     how: str, news_task: Task, news_rows: list[dict[str, Any]], encoder: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """It is disturbed after its first step."""
+    """It is disturbed after its third step, when there is a checkpoint."""
+    many = 60  # so that it is not over before this process hears of the third step
     training = Training(news_task, news_rows, classifier(encoder, "2"), tmp_path / "2")
     stepped = training.clock.stepped
 
     def disturb(step: int, steps: int) -> None:
         stepped(step, steps)
-        if step == 1:
+        if step == 3:
             process = workers_of(os.getpid())[-1] if how == "a worker dies" else os.getpid()
             os.kill(process, signal.SIGKILL if how == "a worker dies" else signal.SIGINT)
 
     monkeypatch.setattr(training.clock, "stepped", disturb)
     expected = WorkersError if how == "a worker dies" else KeyboardInterrupt
     with pytest.raises(expected) as raised:
-        training.run()
+        training.run(many)
     if how == "a worker dies":
         assert "student.workers: worker 1 was ended by SIGKILL; the end of " in str(raised.value)
         assert str(raised.value).endswith("The training keeps its last checkpoint, and the next one goes on from there")
@@ -216,9 +217,9 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
     assert workers_of(os.getpid()) == []
     assert list(training.checkpoints.glob("step-*"))
     again = Training(news_task, news_rows, classifier(encoder, "2"), tmp_path / "2")
-    curve, _ = again.run()
+    curve, _ = again.run(many)
     assert any(line.startswith("  goes on from step ") for line in again.said)
-    undisturbed, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run()
+    undisturbed, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
     np.testing.assert_allclose(curve[-1][1], undisturbed[-1][1], rtol=2e-3)
 
 
