@@ -28,7 +28,7 @@ _MEANINGS = {
     ExitCode.BUG: "a bug in synthgen",
     ExitCode.BAD_INPUT: "bad arguments, config or input files",
     ExitCode.STOPPED: "a budget, a full disk or an alarm stopped the run before its target",
-    ExitCode.ENGINE_FAILED: "the engine failed for good",
+    ExitCode.ENGINE_FAILED: "the engine, or a worker of the student, failed for good",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM, and can be continued",
 }
 
@@ -51,6 +51,10 @@ class RunFolderError(UserError):
 
 class WriteError(RunFolderError):
     """Report a file that cannot be written, for example because the disk is full. Data reported as written is safe."""
+
+
+class WorkersError(UserError):
+    """Report that a worker of a training ended before its end. The training keeps its last checkpoint."""
 
 
 class EngineError(Exception):

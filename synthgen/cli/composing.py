@@ -7,7 +7,7 @@ message. They are passed on to Hydra unchanged.
 import os
 import shlex
 import sys
-import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.completion import complete_overrides
+from synthgen.cli.sweeping import Apart, exit_codes, launched, objective, sweep_folder
 from synthgen.cli.verb import FOLDER, Function, complain, wrong
 from synthgen.errors import ConfigError, ExitCode, UserError
 
@@ -80,9 +81,11 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
 
     from synthgen import config as schema
     from synthgen.safety import config_guard as guard
+    from synthgen.safety import launchers
     from synthgen.tasks.assets import root
 
     _check_modes(words, flags)
+    chosen, words = launchers.taken(words, flags["multirun"])
     folder = _config_folder(flags)
     folders = [folder] if folder else []
     flags = {**flags, "config_dir": folder}
@@ -90,26 +93,31 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
     errors: list[UserError] = []
     left: list[str] = []
 
-    def job(composed: "DictConfig") -> None:
+    def job(composed: "DictConfig") -> float | None:
         if ExitCode.INTERRUPTED in codes:
-            left.append(_command(verb, folder, composed))
-            return
+            left.append(command_of(verb, folder, composed))
+            return None
         try:
             codes.append(_one(composed, work))
         except KeyboardInterrupt:
             codes.append(ExitCode.INTERRUPTED)
         except UserError as error:  # raised again after Hydra has ended, because Hydra would print a message of its own
             errors.append(error)
+            return None
+        return objective(run_folder_of(composed)) if chosen.names else None
 
     schema.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach this function, which turns each into one message
     helping = flags["hydra_help"]  # composes Hydra's defaults without the user's files, so it needs no guard
-    with tempfile.TemporaryDirectory() as scratch, nullcontext() if helping else guard.composing():
-        given = guard.checked([*_given(flags), *schema.with_new_entries(words)], scratch)
+    with sweep_folder(chosen.names.get("launcher")) as scratch, nullcontext() if helping else guard.composing(chosen):
+        given = guard.checked([*_given(flags), *schema.with_new_entries(words)], str(scratch)) + chosen.words
         _check_overrides([] if flags["shell_completion"] else words)
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
+        task = Apart(verb, folder, scratch, time.time()) if "launcher" in chosen.names else job
         try:
-            hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+            with launched() if "launcher" in chosen.names else nullcontext():
+                hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(task)()
+            codes += exit_codes(scratch)
         except UnicodeDecodeError as error:
             if (unread := schema.not_text(error, folders)) is None:
                 raise
@@ -146,20 +154,26 @@ def _one(composed: "DictConfig", work: Work) -> int:
         raise schema.located(error, settings) from error
 
 
-def _numbered(built: "Config", number: int) -> list[tuple[str, str, str]]:
+def _numbered(built: "Config | DictConfig", number: int) -> list[tuple[str, str, str]]:
     """Return the group, key and value of each name that a run of a sweep has to itself."""
     names = [("run", "name"), ("run", "dir"), *([("adapt", "dir")] if built.adapt.dir else [])]
     return [(part, key, f"{getattr(getattr(built, part), key)}-{number}") for part, key in names]
 
 
-def _command(verb: str, folder: str | None, composed: "DictConfig") -> str:
+def run_folder_of(composed: "DictConfig") -> Path:
+    """Return the folder of the current run of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    own = {f"{part}.{key}": value for part, key, value in _numbered(composed, HydraConfig.get().job.num)}
+    return Path(own["run.dir"])
+
+
+def command_of(verb: str, folder: str | None, composed: "DictConfig") -> str:
     """Return the command that does the current run of a sweep by itself, under the name that it has in the sweep."""
     from hydra.core.hydra_config import HydraConfig
 
-    from synthgen import config as schema
-
     settings = HydraConfig.get()
-    own = {f"{part}.{key}": value for part, key, value in _numbered(schema.build(composed), settings.job.num)}
+    own = {f"{part}.{key}": value for part, key, value in _numbered(composed, settings.job.num)}
     if own["run.dir"] == f"runs/{own['run.name']}":
         del own["run.dir"]  # the default
     own = {key: value for key, value in own.items() if verb.startswith(key.partition(".")[0])}

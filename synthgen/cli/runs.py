@@ -103,13 +103,14 @@ def validate(words: tuple[str, ...], **flags: Any) -> int:
         from synthgen.run.declared import check_embedded, results
         from synthgen.run.fitting import fit_prompts
         from synthgen.run.notices import notices
-        from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
+        from synthgen.run.preflight import check_adapters, check_tracking, check_workers, compile_grammars
         from synthgen.run.prepare import prepare
         from synthgen.run.shares import goals
 
         check_tracking(config)
         prepared = prepare(config, bases)
         check_adapters(prepared)
+        check_workers(prepared)
         check_embedded(prepared)
         compile_grammars(prepared)
         fitted = fit_prompts(prepared)

@@ -22,7 +22,7 @@ from synthgen.cli.verb import (
     verb,
     wrong,
 )
-from synthgen.errors import ExitCode, UserError, WriteError
+from synthgen.errors import ExitCode, UserError, WorkersError, WriteError
 from synthgen.safety.untrusted import escaped, printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ROLES = ("judge", "generator")
 CUT_SHORT = {
     ExitCode.STOPPED: "stopped by a full disk; the last line is the command that continues",
+    ExitCode.ENGINE_FAILED: "a worker of the student ended; the last line is the command that continues",
     ExitCode.INTERRUPTED: "interrupted; the last line is the command that continues",
 }
 """Exit codes of a training that did not finish, with their meanings."""
@@ -104,6 +105,9 @@ def retrained(folder: Path, overrides: Sequence[str], again: Sequence[str]) -> "
         return lifecycle.retrain(folder, saved(folder, overrides), bool(overrides), note)
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
+    except WorkersError as error:
+        complain(str(error))
+        code = ExitCode.ENGINE_FAILED
     except WriteError as error:
         complain(str(error))
         code = ExitCode.STOPPED

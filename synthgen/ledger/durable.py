@@ -44,16 +44,16 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def is_refused_write(error: BaseException) -> bool:
     """Return True when the cause of `error` is a disk that is full, over quota, read-only or failing."""
-    return _number(error) in _DISK_CURES
+    return error_number(error) in _DISK_CURES
 
 
 def cure(error: BaseException) -> str:
     """Return what a user can do about a write that failed with `error`."""
-    return _CURES.get(_number(error) or 0, "fix the cause")
+    return _CURES.get(error_number(error) or 0, "fix the cause")
 
 
-def _number(error: BaseException) -> int | None:
-    """Return the errno of an error. Errors of Rust libraries (safetensors, tokenizers) have it only in their text."""
+def error_number(error: BaseException) -> int | None:
+    """Return the errno of an error, or None. Errors of Rust libraries (safetensors, tokenizers) have it only in their text."""
     if isinstance(error, OSError):
         return error.errno
     told = re.search(r"os error (\d+)", str(error))

@@ -1,11 +1,17 @@
-"""Compare several runs: one row of figures for each, from its summary, or from its ledger while it has none."""
+"""Compare several runs: one row of figures for each, from its summary, or from its ledger while it has none.
+
+Runs whose configs differ in few keys, such as those of a sweep, have a column for each of these.
+"""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
 
 from synthgen.errors import InputError
 from synthgen.ledger import Reader
@@ -26,11 +32,47 @@ _FIGURES: dict[str, Callable[[Json], object]] = {
 }
 COLUMNS = ("run", "stopped_by", *_FIGURES)
 _SHARES = ("acceptance", "cached")
+_OWN = ("run.name", "run.dir", "adapt.dir")
+"""Keys whose values every run has to itself."""
+_MOST_KEYS = 8
 
 
 def rows(folders: Sequence[Path]) -> list[Json]:
-    """Return one row for each run folder. A figure that is not known yet is None."""
-    return [_row(folder) for folder in folders]
+    """Return one row for each run folder. A figure that is not known yet is None.
+
+    After its first column a row has the values of the config in which the runs differ, if they differ in few keys.
+    """
+    values = _differing([_config(folder) for folder in folders])
+    return [
+        {"run": str(folder), **given, **{name: value for name, value in _row(folder).items() if name != "run"}}
+        for folder, given in zip(folders, values, strict=True)
+    ]
+
+
+def _config(folder: Path) -> Json | None:
+    """Return the keys of a run's config with their values, or None where the folder has no config."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return None
+    return dict(_flat(yaml.safe_load(path.read_text(encoding="utf-8")), ""))
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value if isinstance(value, int | float | str | None) else json.dumps(value, ensure_ascii=False)
+
+
+def _differing(configs: Sequence[Json | None]) -> list[Json]:
+    """Return for each config the keys in which the configs differ, with its values; nothing if they are many."""
+    known = [config for config in configs if config is not None]
+    keys = list(dict.fromkeys(key for config in known for key in config if key not in _OWN))
+    keys = [key for key in keys if any(config.get(key) != known[0].get(key) for config in known[1:])]
+    if len(keys) > _MOST_KEYS:
+        keys = []
+    return [{key: config and config.get(key) for key in keys} for config in configs]
 
 
 def _row(folder: Path) -> Json:
@@ -63,17 +105,18 @@ def ordered(found: list[Json], column: str) -> list[Json]:
     Raise InputError for a column that does not exist.
     """
     name, down = column.removeprefix("-"), column.startswith("-")
-    if name not in COLUMNS:
+    if name not in found[0]:
         raise InputError(
-            f"--sort: there is no column '{name}'; use one of {', '.join(COLUMNS)}, with a minus before it for the largest first"
+            f"--sort: there is no column '{name}'; use one of {', '.join(found[0])}, with a minus before it for the largest first"
         )
     known = [row for row in found if row[name] is not None]
-    return sorted(known, key=lambda row: row[name], reverse=down) + [row for row in found if row[name] is None]
+    known.sort(key=lambda row: (isinstance(row[name], str), row[name]), reverse=down)
+    return known + [row for row in found if row[name] is None]
 
 
 def as_csv(found: Sequence[Json]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue()
@@ -81,12 +124,13 @@ def as_csv(found: Sequence[Json]) -> str:
 
 def as_lines(found: Sequence[Json]) -> list[str]:
     """Return a table in plain text, as wide as its contents."""
-    cells = [list(COLUMNS), *([_cell(name, row[name]) for name in COLUMNS] for row in found)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(COLUMNS))]
+    names = list(found[0])
+    cells = [names, *([_cell(name, row[name]) for name in names] for row in found)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(names))]
     return [
         "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if name in _FIGURES else cell.ljust(width)
+            for name, cell, width in zip(names, row, widths, strict=True)
         ).rstrip()
         for row in cells
     ]

@@ -25,7 +25,7 @@ from synthgen.run.fitting import fit_prompts
 from synthgen.run.folders import clear, is_unnamed, new_folder, reserved, write_config
 from synthgen.run.going_on import resume_command
 from synthgen.run.notices import notices
-from synthgen.run.preflight import check_adapters, check_tracking, compile_grammars
+from synthgen.run.preflight import check_adapters, check_tracking, check_workers, compile_grammars
 from synthgen.run.prepare import Prepared, prepare, rule_checks
 from synthgen.run.resumable import in_words
 from synthgen.run.running import Running
@@ -44,6 +44,7 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None], looping
         prepared = prepare(config, bases)
         folder = new_folder(config)
         check_adapters(prepared)
+        check_workers(prepared)
         check_embedded(prepared)
         compile_grammars(prepared)
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
@@ -81,6 +82,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None], looping: Ma
             larger = "larger budget.quotas" if config.budget.quotas else f"budget.target={2 * accepted}"
             say(f"the run already has its {prepared.target} samples; {larger} would make it larger")
         check_adapters(prepared)
+        check_workers(prepared)
         compile_grammars(prepared)
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             write_config(prepared, folder)
@@ -114,6 +116,7 @@ def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
     folder = new_folder(config)
     fitting, left = asyncio.run(_fitting(prepared, accepted))
     check_adapters(prepared)
+    check_workers(prepared)
     compile_grammars(prepared)
     fit_prompts(prepared)
     behind = "".join(f", {number} not taken over ({reason})" for reason, number in left.most_common())

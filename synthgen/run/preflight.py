@@ -1,4 +1,4 @@
-"""Check what takes seconds before an engine starts: adapters, the tracker, grammars."""
+"""Check what takes seconds before an engine starts: adapters, the tracker, the student's workers, grammars."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ from synthgen.engines.adapters import check_fits
 from synthgen.engines.base import EngineConfig
 from synthgen.engines.grammar.schema import preflight
 from synthgen.run.prepare import Prepared
+from synthgen.student import kinds
 from synthgen.student.tracking import tracker
+from synthgen.student.workers.config import check_divides
+from synthgen.student.workers.together import ALONE
 
 
 def check_adapters(prepared: Prepared) -> None:
@@ -26,6 +29,16 @@ def check_tracking(config: Config) -> None:
     """Raise ConfigError where the student's tracker is not installed."""
     if config.student.kind != "none":
         tracker(config.tracking.report_to)
+
+
+def check_workers(prepared: Prepared) -> None:
+    """Raise ConfigError where the number of the student's workers does not fit to its batches."""
+    cfg, rows = prepared.config.student, [*(seed.data for seed in prepared.seeds), *prepared.eval_rows]
+    if cfg.kind == "none" or cfg.workers == "1":
+        return
+    kind = kinds.choose(prepared.task, cfg, rows, lambda _: None)
+    if kind not in ALONE:
+        check_divides(cfg.workers, *kinds.batch_of(kind, cfg))
 
 
 def compile_grammars(prepared: Prepared) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 from synthgen import __version__, report
 from synthgen.config import to_yaml
 from synthgen.engines.batch.records import waiting
-from synthgen.errors import EngineDeadError, ExitCode, InputError, WriteError
+from synthgen.errors import EngineDeadError, ExitCode, InputError, WorkersError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
@@ -90,6 +90,8 @@ class Session:
                 code, lines = self._finish(reason)
             except KeyboardInterrupt:
                 code, reason = ExitCode.INTERRUPTED, "signal"
+            except WorkersError as error:
+                code, reason, failure = ExitCode.ENGINE_FAILED, "workers", str(error)
             except (WriteError, OSError) as error:
                 if not (isinstance(error, WriteError) or is_refused_write(error)):
                     raise
@@ -218,7 +220,7 @@ class Session:
         """Return the command that continues the run, or its fork, for the last line of the output."""
         budget_usd = self._prepared.capabilities.budget_usd
         more = []
-        if reason not in ("signal", "engine") and mostly_thought(self._ledger.path):
+        if reason not in ("signal", "engine", "workers") and mostly_thought(self._ledger.path):
             more.append(f"model.thinking_tokens={2 * self._config.model.thinking_tokens}")
         if fork:
             more += fork_into(self._folder)

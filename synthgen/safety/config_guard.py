@@ -2,7 +2,8 @@
 
 Hydra's own settings can name classes to build (launcher, sweeper, callbacks), logging handlers, and
 packages to import. Any file of a config from somebody else's folder can change these settings. Every
-config that Hydra composes is therefore checked before Hydra acts on it.
+config that Hydra composes is therefore checked before Hydra acts on it. `launchers` says what the command
+line may choose.
 """
 
 import re
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthgen.errors import ConfigError
 from synthgen.safety import secrets as secrecy
+from synthgen.safety.launchers import Chosen
 from synthgen.safety.overrides import readable
 from synthgen.safety.untrusted import one_line
 
@@ -40,8 +42,8 @@ _ENTRY = re.compile(r"(?P<key>[\w./@-]+)['\"]?\s*[:=]\s*(?P<value>[^,{}\[\]]*)")
 
 
 @contextmanager
-def composing() -> Iterator[None]:
-    """Make Hydra raise ConfigError, inside this context, for every change of its own settings.
+def composing(chosen: Chosen) -> Iterator[None]:
+    """Make Hydra raise ConfigError, inside this context, for every change of its own settings but those in `chosen`.
 
     Hydra has no public hook between composing a config and acting on it. Every config, including those of sweeps,
     passes through the loader, so the check is placed there. The command line alone decides between a run and a sweep:
@@ -51,7 +53,7 @@ def composing() -> Iterator[None]:
 
     def guarded(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
         composed = load(loader, *args, **kwargs)
-        _refuse_other_hydra(composed)
+        _refuse_other_hydra(composed, chosen)
         return composed
 
     # setattr, because mypy refuses an assignment to a method
@@ -166,11 +168,11 @@ def _how(where: str) -> str:
     return " (engine.api_key_env names the variable that engine=openai reads)" if where.startswith("engine") else ""
 
 
-def _refuse_other_hydra(composed: DictConfig) -> None:
-    """Raise ConfigError where Hydra's settings differ from those of `conf/config.yaml`."""
-    node: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+def _refuse_other_hydra(composed: DictConfig, chosen: Chosen) -> None:
+    """Raise ConfigError where Hydra's settings differ from those of `conf/config.yaml` and of the command line."""
+    node: Any = OmegaConf.to_container(composed.hydra, resolve=False, enum_to_str=True)
     for part, expected in _HYDRA.items():
-        if node[part] != expected:
+        if node[part] != (chosen.expected(part, node[part]) or expected):
             raise ConfigError(f"hydra.{part}: {_OWN}")
     for key, nothing in _HYDRA_JOB.items():
         if node["job"][key] != nothing:

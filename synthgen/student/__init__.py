@@ -36,6 +36,7 @@ from synthgen.student.scores import SYNTHETIC, intervals
 from synthgen.student.tracking import tracker, where
 from synthgen.student.turns import complete, dialogue_field
 from synthgen.student.work import LOGS_FOLDER, Work, finished
+from synthgen.student.workers.together import WORKERS_LOG, workers_for
 from synthgen.student.worst import worst_rows
 from synthgen.tasks.task import Task
 
@@ -121,7 +122,8 @@ def train(
         if report_to != "none":
             say(f"student: {where(report_to, work.model / LOGS_FOLDER)}")
         clock = Clock(seconds(cfg), watch or lines(say), keep=work.keep_times)
-        experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say, clock)
+        workers = workers_for(kind, task, cfg, say, out.with_name(WORKERS_LOG))
+        experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say, clock, workers)
         with quiet():
             work.open({**bound, **surroundings()})
             with clock.kept(work.times()):

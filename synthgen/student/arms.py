@@ -119,7 +119,7 @@ def _train(
     say(f"{what}: {planned} steps over {len(rows)} rows" if steps else f"{what}: {len(rows)} rows")
     clock.expect(name, planned)
     clock.begin(name)
-    student = learner.fit(rows, experiment.plan(planned, repeat), experiment.place(name, experiment.cfg.report_to))
+    student = experiment.fit(rows, experiment.plan(planned, repeat), experiment.place(name, experiment.cfg.report_to))
     clock.fitted()
     if clock.cut is not None and not kept:
         raise LimitReachedError
@@ -141,7 +141,7 @@ def fit_alone(experiment: Experiment, rows: Sequence[TrainingRow]) -> Any:
     """Fit one student to these rows, in the same way as the first student of an arm."""
     steps = chosen_steps(experiment, "alone", rows, split_of(experiment, rows))
     planned = experiment.clock.fitting("alone-0", steps.count)
-    return experiment.learner.fit(rows, experiment.plan(planned), experiment.place("alone-0", "none"))
+    return experiment.fit(rows, experiment.plan(planned), experiment.place("alone-0", "none"))
 
 
 def assess(

@@ -12,14 +12,21 @@ from synthgen.student.config import AdaptConfig, GeneratorConfig
 from synthgen.student.named import PreferenceConfig
 from synthgen.student.scores import Floats
 
+WHOLE, SPREAD, UNPLACED = "whole", "spread", "unplaced"
 _LOSS_BATCH = 8
 
 Encoded = tuple[list[int], int]
 """Token ids of a conversation with its answer, and where the answer starts."""
 
 
-def load(folder: Path, key: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """Return model and tokenizer. Raise ConfigError, naming the config's `key`, for a model without a chat template."""
+def load(
+    folder: Path, key: str, revision: str | None = None, trust_remote_code: bool = False, where: str = WHOLE
+) -> tuple[Any, Any]:
+    """Return model and tokenizer. Raise ConfigError, naming the config's `key`, for a model without a chat template.
+
+    `where` is WHOLE for a model on one device, SPREAD for one on all GPUs of this machine, and UNPLACED for one in
+    memory, which the trainer divides among workers.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -30,8 +37,11 @@ def load(folder: Path, key: str, revision: str | None = None, trust_remote_code:
         tokenizer.pad_token = tokenizer.eos_token
     # On a GPU the model keeps its own precision. On a CPU bfloat16 is slow.
     dtype = "auto" if training.device() == "cuda" else "float32"
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **source)
-    return model.to(training.device()), tokenizer
+    source |= {"dtype": dtype, "use_safetensors": True}
+    if where == SPREAD and training.device() == "cuda":
+        return AutoModelForCausalLM.from_pretrained(folder, device_map="auto", **source), tokenizer
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, **source)
+    return model if where == UNPLACED else model.to(training.device()), tokenizer
 
 
 def lora(cfg: GeneratorConfig | PreferenceConfig | AdaptConfig) -> Any:
@@ -62,7 +72,7 @@ def masked_losses(model: Any, tokenizer: Any, rows: Sequence[tuple[list[int], li
     model.eval()
     for batch in training.batches([len(ids) for ids, _ in rows], _LOSS_BATCH):
         inputs = padded(tokenizer, [rows[index][0] for index in batch], "right").to(model.device)
-        with torch.inference_mode():
+        with torch.no_grad():  # inference_mode does not fit to sharded weights
             logits = model(**inputs).logits
         for place, index in enumerate(batch):
             marked = [number for number, learnt in enumerate(rows[index][1]) if learnt and number]

@@ -23,22 +23,37 @@ WEIGHTS, OPTIMIZER, SETTINGS, TRAINER = (
     "settings.json",
     "trainer_state.json",
 )
+Parts = Callable[[Any, Any], tuple[Json, Json]]
+"""Function from a model and its optimizer to the trained weights by name, and the optimizer's state."""
 _KEPT = 2
 _COST = 20.0
 """Least ratio of the training time between two checkpoints to the time of writing one."""
 
 
 class Checkpoints:
-    """Write and find the checkpoints of one training in its folder. Only the newest two are kept."""
+    """Write and find the checkpoints of one training in its folder. Only the newest two are kept.
 
-    def __init__(self, folder: Path, seconds: float, complain: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._seconds = seconds
+    `writes` is False for all workers but the first, which only help to collect a sharded model. `parts` returns the
+    weights and the optimizer's state to write.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float,
+        complain: Callable[[str], None],
+        writes: bool = True,
+        parts: "Parts | None" = None,
+    ) -> None:
+        self.folder = folder
+        self.seconds = seconds
         self._complain = complain
+        self._writes = writes
+        self._parts = parts or own_parts
         self._next = time.monotonic() + seconds
 
     def due(self) -> bool:
-        return time.monotonic() >= self._next
+        return self._writes and time.monotonic() >= self._next
 
     def latest(self) -> Path | None:
         """Return the newest complete checkpoint, or None. Remove incomplete ones."""
@@ -46,20 +61,29 @@ class Checkpoints:
         for folder in self._all():
             if is_whole(folder):
                 whole = folder
-            else:
+            elif self._writes:
                 shutil.rmtree(folder)
         return whole
 
-    def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
-        """Write a checkpoint of a finished step. If the disk refuses it, complain and go on without this checkpoint."""
+    def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any, last: bool = False) -> None:
+        """Write a checkpoint of a finished step.
+
+        If the disk refuses it, complain and go on without this checkpoint, unless it is the `last` one, which workers
+        hand over.
+        """
         began = time.monotonic()
-        folder = self._folder / f"step-{state.global_step:08d}"
+        weights, kept = self._parts(model, optimizer)
+        if not self._writes:
+            return
+        folder = self.folder / f"step-{state.global_step:08d}"
+        if last and is_whole(folder):
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_parts(folder, state, model, optimizer, scheduler)
+            _write_parts(folder, state, weights, kept, scheduler)
             _complete(folder)
         except Exception as error:
-            if not is_refused_write(error):
+            if last or not is_refused_write(error):
                 raise
             shutil.rmtree(folder, ignore_errors=True)  # frees the disk space for complete checkpoints
             self._complain(f"{folder}: a checkpoint could not be written ({error}); the training goes on without it")
@@ -67,10 +91,10 @@ class Checkpoints:
             for old in self._all()[:-_KEPT]:
                 shutil.rmtree(old)
         now = time.monotonic()
-        self._next = now + (max(self._seconds, _COST * (now - began)) if self._seconds else 0)
+        self._next = now + (max(self.seconds, _COST * (now - began)) if self.seconds else 0)
 
     def _all(self) -> list[Path]:
-        return sorted(self._folder.glob("step-*"))
+        return sorted(self.folder.glob("step-*"))
 
 
 def is_whole(folder: Path) -> bool:
@@ -85,33 +109,71 @@ def step_of(folder: Path) -> int:
     return int(state["global_step"])
 
 
-def restore_weights(folder: Path, model: Any) -> None:
+def restore_weights(folder: Path, model: Any, sharded: bool = False) -> None:
+    """Set a model's trained weights. A `sharded` model takes this worker's part of each."""
     from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(folder / WEIGHTS), strict=False)  # a checkpoint has only the trained weights
+    found = load_file(folder / WEIGHTS)
+    if sharded:
+        import torch
+
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if name in found:
+                    weight.copy_(_part(found[name], weight))
+        return
+    model.load_state_dict(found, strict=False)  # a checkpoint has only the trained weights
 
 
 def restore_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Set the state of optimizer and scheduler. The state of a sharded weight is sharded in the same way."""
     from safetensors.torch import load_file
 
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, Json] = {}
     for key, tensor in load_file(folder / OPTIMIZER).items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        weight = weights[int(index)]
+        state.setdefault(int(index), {})[name] = _part(tensor, weight) if tensor.shape == weight.shape else tensor
     settings = read_json(folder / SETTINGS)
     assert settings is not None, "only whole checkpoints are read"
     optimizer.load_state_dict({"state": state, "param_groups": settings["groups"]})
     scheduler.load_state_dict(settings["scheduler"])
 
 
-def _write_parts(folder: Path, state: Any, model: Any, optimizer: Any, scheduler: Any) -> None:
-    from safetensors.torch import save_file
-
+def own_parts(model: Any, optimizer: Any) -> tuple[Json, Json]:
+    """Return the trained weights and buffers of a model by name, and the optimizer's state."""
     known = model.state_dict().keys()
     weights = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in known}
-    save_file(_contiguous(weights | buffers), folder / WEIGHTS)
+    return weights | buffers, optimizer.state_dict()
+
+
+def collected_parts(model: Any, optimizer: Any) -> tuple[Json, Json]:
+    """Return the same of a sharded model. All workers must call it together, and each gets the whole."""
+    weights = {name: _whole(weight.detach()) for name, weight in model.named_parameters() if weight.requires_grad}
     kept = optimizer.state_dict()
+    state = {index: {name: _whole(value) for name, value in entry.items()} for index, entry in kept["state"].items()}
+    return weights, {**kept, "state": state}
+
+
+def _whole(tensor: Any) -> Any:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _part(tensor: Any, like: Any) -> Any:
+    """Return this worker's part of a tensor, sharded as `like` is; the tensor itself where `like` is not sharded."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+
+def _write_parts(folder: Path, state: Any, weights: Json, kept: Json, scheduler: Any) -> None:
+    from safetensors.torch import save_file
+
+    save_file(_contiguous(weights), folder / WEIGHTS)
     tensors = {f"{index}.{name}": value for index, entry in kept["state"].items() for name, value in entry.items()}
     save_file(_contiguous(tensors), folder / OPTIMIZER)
     write_json(folder / SETTINGS, {"groups": kept["param_groups"], "scheduler": scheduler.state_dict()})

@@ -63,12 +63,13 @@ class Classifier:
         ]
         trainer = Trainer(
             model=student.model,
-            args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
+            # the loss is a mean over rows, of which every worker has equally many
+            args=TrainingArguments(**training.arguments(self.cfg, plan, place), average_tokens_across_devices=False),
             train_dataset=_in_turn(data, plan.order(rows, self.cfg.batch_size, weighted=False)),
             data_collator=DataCollatorWithPadding(student.tokenizer),
             compute_loss_func=_binary_cross_entropy if self._answers.independent else _cross_entropy,
         )
-        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.mine if probe else ()))
         return student
 
     def _targets(self, rows: Sequence[TrainingRow]) -> Floats:

@@ -162,6 +162,10 @@ class Clock:
         """Return the seconds that the training has taken, including earlier sessions."""
         return self._earlier + self._now() - self._began
 
+    def left(self) -> float:
+        """Return the seconds until the limit; infinity without one."""
+        return max(self._deadline - self.spent(), 0.0)
+
     def over(self) -> bool:
         return self.spent() >= self._deadline
 
@@ -223,9 +227,13 @@ class Clock:
         """Time the evaluation of held-out rows, separately from the steps."""
         began = self._now()
         yield
+        self.looked(rows, self._now() - began)
+
+    def looked(self, rows: int, seconds: float) -> None:
+        """Record an evaluation of held-out rows that took `seconds`."""
         self._evaluated += rows
-        self._add(LOOK, self._now() - began, rows)
-        self._mark += self._now() - began
+        self._add(LOOK, seconds, rows)
+        self._mark += seconds
 
     def fitted(self) -> None:
         """Record that a fit is done except for its scoring. A fit without steps is timed here."""

@@ -10,6 +10,7 @@ from synthgen.engines.bundled import EMBEDDER, GENERATOR
 from synthgen.errors import ConfigError
 from synthgen.student.named import PreferenceConfig, RetrieverConfig
 from synthgen.student.values import at_least, check_adapter, check_training, check_writer, choice, positive, within
+from synthgen.student.workers.config import LAUNCHERS, WorkerRayConfig, check_count
 
 KINDS = ("auto", "frozen", "none")
 POOLINGS = ("auto", "mean", "own")
@@ -265,6 +266,16 @@ class StudentConfig:
     """Most minutes that the student may take, over all sessions of an interrupted training. The student that is kept is
     trained first, with fewer steps if time is short, and is always scored. Arms that there is no time for are left out
     and named. null means no limit."""
+    workers: str = "1"
+    """Processes that train the student together, each on its part of every batch: a number, or `auto` for one per GPU (1
+    without GPUs). The figures do not depend on it. docs/student.md says when it pays."""
+    launcher: str = "processes"
+    """Where the workers run: `processes` of this machine, or `ray` for the machines of a Ray cluster."""
+    fsdp: bool = False
+    """Divide the weights of an instruct model among the workers (FSDP), for one that does not fit into the memory of one
+    GPU. Other students are small, and each worker holds the whole model."""
+    ray: WorkerRayConfig = field(default_factory=WorkerRayConfig)
+    """The cluster of `launcher=ray`."""
     label_rows: float = 5.0
     """Weight of a training row made from each label's name and meaning; a seed has weight 1 (classification only). With
     label rows, one more arm is trained, on seeds and label rows without synthetic rows. 0 makes no label rows."""
@@ -286,6 +297,12 @@ class StudentConfig:
     def __post_init__(self) -> None:
         choice(self, "student", "kind", KINDS)
         choice(self, "student", "report_to", TRACKERS)
+        choice(self, "student", "launcher", LAUNCHERS)
+        check_count(self.workers)
+        if self.fsdp and self.workers == "1":
+            raise ConfigError(
+                "student.fsdp: it divides a model among workers, and there is one; set student.workers=auto"
+            )
         within(self, "student", "checkpoint_seconds", lambda value: value >= 0, "0 or more")
         within(self, "student", "label_rows", lambda value: 0 <= value < float("inf"), "0 or more")
         if self.max_minutes is not None:

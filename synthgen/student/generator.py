@@ -48,10 +48,16 @@ class Generator:
     """Fit, save, load and query instruct models for one task."""
 
     def __init__(
-        self, task: Task, cfg: GeneratorConfig, say: Callable[[str], None], key: str = "student.generator.model"
+        self,
+        task: Task,
+        cfg: GeneratorConfig,
+        say: Callable[[str], None],
+        key: str = "student.generator.model",
+        spread: bool = False,
     ) -> None:
-        """Build a learner. Errors name the config's `key` of the model."""
+        """Build a learner. Errors name the config's `key` of the model. `spread` puts it on all GPUs of this machine."""
         self.cfg = cfg
+        self._where = causal.SPREAD if spread else causal.WHOLE
         self._key = key
         self._task = task
         self._say = say
@@ -82,7 +88,7 @@ class Generator:
         set_seed(plan.seed)
         path = resolve(self.cfg.model, self._say)
         with training.loading(self._key, path):
-            student = self.load(Path(path))
+            student = self.load(Path(path), causal.UNPLACED if place.crew.sharded else None)
         arguments = training.arguments(self.cfg, plan, place)
         rows, encoded = self._learnt(student, rows)
         data = [
@@ -98,7 +104,7 @@ class Generator:
             peft_config=causal.lora(self.cfg),
         )
         adapted = Student(trainer.model, student.chat)
-        training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.rows if probe else ()))
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(adapted, probe.mine if probe else ()))
         merged: Any = trainer.model
         return self._ending(Student(merged.merge_and_unload(), student.chat))
 
@@ -106,9 +112,9 @@ class Generator:
         student.model.save_pretrained(folder)
         student.chat.tokenizer.save_pretrained(folder)
 
-    def load(self, folder: Path) -> Student:
+    def load(self, folder: Path, where: str | None = None) -> Student:
         """Load a student. Raise ConfigError for a model without a chat template."""
-        model, tokenizer = causal.load(folder, self._key)
+        model, tokenizer = causal.load(folder, self._key, where=where or self._where)
         return self._ending(Student(model, Chat(tokenizer, self.cfg.max_length, self._key)))
 
     def score(self, student: Student, rows: Sequence[Json]) -> Floats:

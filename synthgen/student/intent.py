@@ -107,7 +107,7 @@ class IntentTagger:
             train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=True)],
             data_collator=_collator(student),
         )
-        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.mine if probe else ()))
         return student
 
     def save(self, student: Student, folder: Path) -> None:

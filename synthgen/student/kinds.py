@@ -58,6 +58,12 @@ def saved(task: Task, cfg: StudentConfig, folder: Path) -> str:
     return str(metrics["kind"]) if "kind" in metrics else choose(task, cfg, [], lambda _: None)
 
 
+def batch_of(kind: str, cfg: StudentConfig) -> tuple[int, str]:
+    """Return the batch size of a kind that is trained in steps, and its key in the config."""
+    name = {"intent_tagger": "tagger"}.get(kind, kind)
+    return getattr(cfg, name).batch_size, f"student.{name}.batch_size"
+
+
 def tagged(task: Task, rows: Sequence[TrainingRow], say: Say) -> list[TrainingRow]:
     """Return the rows that can be tagged; report how many cannot."""
     kept = [row for row in rows if not why_not_spans(task, [row.data])]
@@ -101,8 +107,8 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[Tr
         case "preference":
             from synthgen.student.preference import Preference
 
-            return Preference(task, cfg.preference, say)
+            return Preference(task, cfg.preference, say, cfg.fsdp)
         case _:
             from synthgen.student.generator import Generator
 
-            return Generator(task, cfg.generator, say)
+            return Generator(task, cfg.generator, say, spread=cfg.fsdp)

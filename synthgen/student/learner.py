@@ -12,6 +12,7 @@ from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats
 from synthgen.student.work import Work
+from synthgen.student.workers.together import Together
 
 
 class Learner(Protocol):
@@ -55,6 +56,14 @@ class Experiment:
     work: Work
     say: Callable[[str], None]
     clock: Clock = field(default_factory=Clock)
+    workers: Together | None = None
+    """Processes that train in place of this one, or None."""
+
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any:
+        """Train a student, in this process or in workers, from the latest checkpoint."""
+        if self.workers is not None:
+            place = self.workers.trained(rows, plan, place, probe)
+        return self.learner.fit(rows, plan, place, probe)
 
     def plan(self, steps: int, repeat: int = 0) -> Plan:
         training = self.cfg.training

@@ -15,6 +15,7 @@ from synthgen.student.clock import Clock
 from synthgen.student.config import PHASES
 from synthgen.student.rows import TrainingRow, weights_of
 from synthgen.student.scores import Floats, Ints
+from synthgen.student.workers.crew import ALONE, Crew
 
 _REAL_SHARE = 0.25
 """Least share of the steps that the second of two phases, on real rows alone, gets."""
@@ -77,6 +78,10 @@ class Place:
     report_to: str
     checkpoints: Checkpoints
     clock: Clock = field(default_factory=Clock)
+    crew: Crew = ALONE
+    """The workers that train together; this process alone by default."""
+    trained: bool = False
+    """True if workers have done the training, and the last checkpoint has its weights."""
 
 
 @dataclass
@@ -93,6 +98,13 @@ class Probe:
     """A step with an evaluation in any case."""
     losses: list[tuple[int, list[float]]] = field(default_factory=list)
     """The step and every row's loss, for each evaluation."""
+    crew: Crew = ALONE
+    """The workers that share the rows."""
+
+    @property
+    def mine(self) -> Sequence[TrainingRow]:
+        """Return the rows that this process evaluates."""
+        return self.crew.share(self.rows)
 
     def due(self, step: int) -> bool:
         return (step % self.every == 0 or step == self.last) and step > self.after

@@ -44,7 +44,7 @@ class Preference:
 
     headline = ACCURACY
 
-    def __init__(self, task: Task, cfg: PreferenceConfig, say: Callable[[str], None]) -> None:
+    def __init__(self, task: Task, cfg: PreferenceConfig, say: Callable[[str], None], spread: bool = False) -> None:
         self.cfg = cfg
         self._task = task
         self._say = say
@@ -56,7 +56,7 @@ class Preference:
                 f"target; it has the worse answer, and {task.target[0]} the better one"
             )
         written = GeneratorConfig(model=cfg.model, max_length=cfg.max_length, max_new_tokens=cfg.max_new_tokens)
-        self._writer = Generator(replace(task, metrics=()), written, say, "student.preference.model")
+        self._writer = Generator(replace(task, metrics=()), written, say, "student.preference.model", spread)
         self._references: dict[str, Floats] = {}
 
     def steps(self, rows: int) -> int:
@@ -75,7 +75,7 @@ class Preference:
         from trl import DPOConfig, DPOTrainer
 
         set_seed(plan.seed)
-        student = self._untrained()
+        student = self._untrained(causal.UNPLACED if place.crew.sharded else None)
         encoded = [self._encoded(student.chat, row.data) for row in rows]
         data = [dict(zip(("prompt_ids", "chosen_ids", "rejected_ids"), row, strict=True)) for row in encoded]
         trainer = DPOTrainer(
@@ -94,11 +94,17 @@ class Preference:
         order = plan.order(rows, self.cfg.batch_size, weighted=True)
         trainer.train_dataset = Dataset.from_list([data[index] for index in order])
         adapted: Any = trainer.model
-        held = [self._encoded(student.chat, row.data) for row in probe.rows] if probe else []
-        with adapted.disable_adapter():
-            reference = self._logprobs(Student(adapted, student.chat), held)
+        held = [self._encoded(student.chat, row.data) for row in probe.mine] if probe else []
         policy = Student(adapted, student.chat)
-        training.run(trainer, place, self._say, probe, lambda: self._losses(self._logprobs(policy, held) - reference))
+        reference: list[Floats] = []
+
+        def losses() -> Floats:
+            if not reference:  # only now, because workers may have a part of the model each
+                with adapted.disable_adapter():
+                    reference.append(self._logprobs(policy, held))
+            return self._losses(self._logprobs(policy, held) - reference[0])
+
+        training.run(trainer, place, self._say, probe, losses)
         return Student(adapted.merge_and_unload(), student.chat)
 
     def save(self, student: Student, folder: Path) -> None:
@@ -139,10 +145,10 @@ class Preference:
         """Return the target field of every row, as the student writes it."""
         return self._writer.predict(student, rows)
 
-    def _untrained(self) -> Student:
+    def _untrained(self, where: str | None = None) -> Student:
         path = resolve(self.cfg.model, self._say)
         with training.loading("student.preference.model", path):
-            return self.load(Path(path))
+            return self._writer.load(Path(path), where)
 
     def _encoded(self, chat: Chat, row: Json) -> Encoded:
         """Return the tokens of a row. A question that is too long is shortened as the longer answer needs it."""

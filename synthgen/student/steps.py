@@ -195,7 +195,7 @@ def _probed(
     )
     experiment.say(f"student, steps: {name.replace('_', ' ')}, {len(rest)} rows, {len(probe.rows)} held out")
     clock.begin(name)
-    experiment.learner.fit(rest, plan, experiment.place(name, "none"), probe)
+    experiment.fit(rest, plan, experiment.place(name, "none"), probe)
     clock.fitted()
     cut = None if probe.over() else clock.cut
     if cut is not None and (not kept or not probe.losses):

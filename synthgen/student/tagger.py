@@ -81,8 +81,9 @@ class Tagger:
             args=TrainingArguments(**training.arguments(self.cfg, plan, place)),
             train_dataset=[data[index] for index in plan.order(rows, self.cfg.batch_size, weighted=True)],
             data_collator=DataCollatorForTokenClassification(student.tokenizer, label_pad_token_id=UNTAGGED),
+            compute_loss_func=_mean_loss,
         )
-        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.rows if probe else ()))
+        training.run(trainer, place, self._say, probe, lambda: self._held_out(student, probe.mine if probe else ()))
         return student
 
     def save(self, student: Student, folder: Path) -> None:
@@ -155,6 +156,14 @@ class Tagger:
         )
         check_fast(tokenizer, path)
         return Student(model, tokenizer)
+
+
+def _mean_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
+    """Return the loss per word of the whole batch, of which a worker has a part."""
+    from torch.nn.functional import cross_entropy
+
+    logits = outputs.logits.float().transpose(1, 2)
+    return cross_entropy(logits, labels, ignore_index=UNTAGGED, reduction="sum") / num_items_in_batch
 
 
 def count_spans(spans: Spans, rows: Sequence[Json], texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> Floats:

@@ -15,12 +15,20 @@ from synthgen.errors import ConfigError
 from synthgen.ledger.durable import is_refused_write, read_json
 from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
-from synthgen.student.clock import Clock
 from synthgen.student.config import AdaptConfig, SteppedConfig
 from synthgen.student.interrupts import Postponed, signals_postponed
 from synthgen.student.plan import Place, Plan, Probe
 from synthgen.student.scores import Floats
 from synthgen.student.tracking import tracked, write_curves
+
+
+class TrainedError(Exception):
+    """End the fit of a worker, whose training is done."""
+
+
+class StoppedError(Exception):
+    """End the fit of a worker that was asked to stop, after its checkpoint."""
+
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -31,8 +39,8 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def use_all_cores() -> None:
-    """Let torch use all CPUs of this process, even if another library has set fewer threads.
+def use_all_cores(workers: int = 1) -> None:
+    """Let torch use all CPUs of this process, even if another library has set fewer threads; a share of them for workers.
 
     FAISS shares OpenMP with torch. The index sets FAISS to one thread, and without this call torch would use one
     thread too when a run trains its student, but not under `synthgen train`. The number of threads also changes the
@@ -40,7 +48,8 @@ def use_all_cores() -> None:
     """
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+    cores = len(os.sched_getaffinity(0)) // workers
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS") or cores)))
 
 
 def surroundings() -> Json:
@@ -55,15 +64,15 @@ def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dic
     """Return the keyword arguments for TrainingArguments and SFTConfig.
 
     They turn off the trainer's own checkpoints, its progress bars and its shuffling. The data set must therefore hold
-    the rows in the plan's order.
+    the rows in the plan's order. Workers share each batch, so that it has the same rows with any number of them.
     """
     import torch
 
-    cuda = device() == "cuda"
+    cuda, crew = device() == "cuda", place.crew
     return {
         "output_dir": str(place.logs),
         "max_steps": plan.steps,
-        "per_device_train_batch_size": cfg.batch_size,
+        "per_device_train_batch_size": cfg.batch_size // crew.size,
         "learning_rate": cfg.learning_rate,
         "lr_scheduler_type": _SCHEDULES[plan.schedule],
         "warmup_steps": round(cfg.warmup * plan.steps),
@@ -79,9 +88,11 @@ def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dic
         "eval_strategy": "no",
         "logging_strategy": "no" if place.report_to == "none" else "steps",
         "logging_steps": min(10, max(1, plan.steps // 20)),
-        "report_to": place.report_to,
+        "report_to": place.report_to if crew.leads else "none",
         "run_name": place.logs.name,
         "disable_tqdm": True,
+        **({"ddp_backend": "nccl" if cuda else "gloo"} if crew.size > 1 else {}),
+        **({"fsdp": True, "fsdp_config": {"version": 2}} if crew.sharded else {}),
     }
 
 
@@ -100,10 +111,18 @@ def run(
     A signal that would stop the process is postponed until the current step is done and saved in a checkpoint.
     An interrupted and continued training gives the same model as an uninterrupted one: the random numbers of a step
     follow from the seed and the step's number, and the order of the rows follows from the plan.
+
+    Of a training that workers have done, only take over the weights and the probe's losses. In a worker, raise
+    TrainedError at the end, when the last checkpoint is written.
     """
     from transformers import PrinterCallback
 
     latest = place.checkpoints.latest()
+    if latest and place.trained:
+        if probe:
+            probe.recall((read_json(latest / TRAINER) or {})["log_history"])
+        restore_weights(latest, trainer.model)
+        return
     if latest:
         say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
         if probe:
@@ -112,14 +131,23 @@ def run(
             restore_weights(latest, trainer.model)
             return
     trainer.remove_callback(PrinterCallback)
-    if place.report_to == "tensorboard":
+    # One process trains on one GPU: with several, the Trainer would multiply the batch by their number (DataParallel).
+    trainer.args._n_gpu = min(trainer.args.n_gpu, 1)
+    trainer._train_batch_size = trainer.args.train_batch_size
+    report_to = place.report_to if place.crew.leads else "none"
+    if report_to == "tensorboard":
         write_curves(trainer, place.logs)
-    with signals_postponed() as postponed, tracked(place.report_to, place.logs):
+    if place.crew.sharded:  # the Trainer looks for weights in a format of its own
+        trainer._load_from_checkpoint = lambda *_, **__: None
+    with signals_postponed() as postponed, tracked(report_to, place.logs):
         if probe and losses:
             # added before the callback that writes checkpoints, because a checkpoint stores the losses
-            trainer.add_callback(_watch(probe, losses, place.clock))
+            trainer.add_callback(_watch(probe, losses, place))
         trainer.add_callback(_callback(place, latest, postponed))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    if place.crew.is_worker:
+        place.checkpoints.write(trainer.state, trainer.model, trainer.optimizer, trainer.lr_scheduler, last=True)
+        raise TrainedError
 
 
 def _callback(place: Place, latest: Path | None, postponed: Postponed) -> Any:
@@ -127,32 +155,39 @@ def _callback(place: Place, latest: Path | None, postponed: Postponed) -> Any:
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
-            if latest:  # the Trainer has loaded weights and state itself
+            if latest:  # the Trainer has loaded its state itself, and the weights of a model that is not sharded
+                if place.crew.sharded:
+                    restore_weights(latest, parts["model"], sharded=True)
                 restore_optimizer(latest, parts["optimizer"], parts["lr_scheduler"])
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            set_seed_of_step(args.seed, state.global_step)
+            set_seed_of_step(args.seed, state.global_step, place.crew.rank)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
+            crew = place.crew
             place.clock.stepped(state.global_step, state.max_steps)
-            if place.clock.cut is not None:
+            stopping = bool(postponed.signal) or crew.asked_to_stop()
+            cut, stopping, due = crew.agree(place.clock.cut is not None, stopping, place.checkpoints.due())
+            if cut:
                 control.should_training_stop = True
-            if postponed.signal or place.checkpoints.due():
+            if stopping or due:
                 place.checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
                 place.clock.keep()
             postponed.deliver()
+            if stopping and crew.is_worker:
+                raise StoppedError
 
     return Steps()
 
 
-def _watch(probe: Probe, losses: Callable[[], Floats], clock: Clock) -> Any:
+def _watch(probe: Probe, losses: Callable[[], Floats], place: Place) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
-                with clock.evaluating(len(probe.rows)):
-                    found = losses().tolist()
+                with place.clock.evaluating(len(probe.rows)):
+                    found = place.crew.gathered(losses(), len(probe.rows)).tolist()
                 probe.note(state.global_step, found, state.log_history)
                 parts["model"].train()
                 control.should_training_stop |= probe.over()
@@ -166,12 +201,15 @@ def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def set_seed_of_step(seed: int, step: int) -> None:
-    """Seed the random numbers of a step independently of earlier steps, so that checkpoints need no random state."""
+def set_seed_of_step(seed: int, step: int, worker: int = 0) -> None:
+    """Seed the random numbers of a step independently of earlier steps, so that checkpoints need no random state.
+
+    Each worker gets random numbers of its own, so that their parts of a batch do not share a dropout mask.
+    """
     import numpy as np
     from transformers import set_seed
 
-    set_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+    set_seed(int(np.random.SeedSequence([seed, step, *([worker] if worker else [])]).generate_state(1)[0]))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,14 @@ class Task:
     """True where the field `thinking` receives a reasoning model's thinking, so that the generator does not write it."""
     compared: frozenset[str] = frozenset()
     """Criteria of `rubric` that compare a sample with those that it was made after. The judge is shown these for them."""
+
+    def __getstate__(self) -> Json:
+        """Return the fields for another process, all but the validator, which is made of the schema there."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "validator"}
+
+    def __setstate__(self, state: Json) -> None:
+        self.__dict__.update(state)
+        self.__dict__["validator"] = jsonschema_rs.validator_for(self.schema, retriever=no_retrieval)
 
     @cached_property
     def label_field(self) -> str | None:

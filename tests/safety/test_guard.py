@@ -82,7 +82,7 @@ def test_label_names_are_not_taken_for_secrets() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["hydra/launcher=joblib", "hydra.output_subdir=.hydra", "+hydra.callbacks.x._target_=synthgen.cli.main",
+    ["hydra.launcher.n_jobs=2", "hydra/launcher=joblib,basic", "hydra/callbacks=x", "hydra.output_subdir=.hydra", "+hydra.callbacks.x._target_=synthgen.cli.main",
      "hydra.searchpath=[pkg://antigravity]", "hydra.job_logging.version=1", "hydra.job.chdir=true", "~hydra.callbacks",
      "+hydra.job.env_set.LD_PRELOAD=x", "hydra.sweep.dir=here", "+experiment@hydra.callbacks=smoke"],
 )  # fmt: skip
@@ -112,6 +112,46 @@ def test_no_config_file_can_change_hydras_own_settings(
     assert said.startswith("synthgen: hydra.")
     assert "so only synthgen may set them; remove it" in said
     assert not Path("ran").exists()
+    assert sorted(path.name for path in Path().iterdir()) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hydra/launcher=joblib"], "hydra/launcher: joblib is for a sweep; add --multirun"),
+        (["-m", "hydra/launcher=mine"], "hydra/launcher: 'mine' may not be chosen; use one of joblib, submitit_local"),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher._target_=os.getcwd"], "hydra.launcher._target_: may not be set"),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher.temp_folder=/x"], "hydra.launcher.temp_folder: may not be set"),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=${x:y}"], "hydra.launcher.n_jobs: '${x:y}' is no number"),
+        (["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.setup=[x]"], "hydra.launcher.setup: may not be set"),
+        (["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=a b"], "'a b' is no number or plain name"),
+        (["-m", "hydra/launcher=submitit_slurm", "+hydra.launcher.partition=a\nb"], "is no number or plain name"),
+    ],
+)  # fmt: skip
+def test_the_command_line_may_choose_a_launcher_and_set_numbers_and_names_alone(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refusal(capsys, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("mine/hydra/launcher/joblib.yaml", "_target_: os.getcwd\n"),
+        ("mine/experiment/evil.yaml", "# @package hydra.launcher\ntemp_folder: here\n"),
+        ("mine/experiment/evil.yaml", "# @package hydra.launcher\n_target_: os.getcwd\n"),
+        ("mine/experiment/evil.yaml", "# @package hydra.sweeper\nparams: {x: y}\n"),
+    ],
+)
+def test_no_config_file_can_change_the_launcher_that_was_chosen(
+    path: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(path, text)
+    chosen = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
+    evil = ["experiment=smoke,evil"] if "evil" in path else ["experiment=smoke"]
+    said = refusal(capsys, *chosen, *evil, "--config-dir", "mine")
+    assert "so only synthgen may set them; remove it" in said
     assert sorted(path.name for path in Path().iterdir()) == ["mine"]
 
 

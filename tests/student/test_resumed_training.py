@@ -250,7 +250,7 @@ def test_writing_checkpoints_takes_at_most_a_twentieth_of_the_time(tmp_path, mon
     state = type("State", (), {"global_step": 1})()
     monkeypatch.setattr("synthgen.student.checkpoint._write_parts", lambda *_: time.sleep(0.02))
     monkeypatch.setattr("synthgen.student.checkpoint._complete", lambda _: None)
-    kept = Checkpoints(tmp_path / "name", 0.001, pytest.fail)
+    kept = Checkpoints(tmp_path / "name", 0.001, pytest.fail, parts=lambda *_: ({}, {}))
     kept.write(state, None, None, None)
     began = time.monotonic()
     while not kept.due():
@@ -263,8 +263,8 @@ def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, und
     out = tmp_path / "student"
     begin = training.set_seed_of_step
 
-    def interrupted(seed, step):
-        begin(seed, step)
+    def interrupted(seed, step, worker):
+        begin(seed, step, worker)
         if step == 4:  # in the middle of the fifth
             signal.raise_signal(signal.SIGINT)
 
