@@ -22,6 +22,7 @@ from synthgen.engines import bundled
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
+INDEXES = ("auto", "memory", "disk")
 _HASH_DIM = 256
 # CRC-32's lookup table, derived from zlib's results for single bytes.
 _CRC_TABLE = np.asarray([zlib.crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte in range(256)], dtype=np.uint32)
@@ -48,6 +49,9 @@ class DiversityConfig:
     exact: bool = False
     """Compare each candidate with every sample. When false, from 4,608 samples on, the search skips dissimilar samples
     and occasionally misses a near-duplicate."""
+    index: str = "auto"
+    """Place of the samples' vectors: memory (about 1 kB a sample), disk (about 100 bytes of memory and 800 on the disk of the
+    run folder a sample, from 4,608 samples on), or auto for memory up to 2.4 million samples and disk above."""
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
@@ -61,6 +65,12 @@ class DiversityConfig:
         if self.hybrid_threshold is not None and not 0 < self.hybrid_threshold <= 1:
             raise ConfigError(
                 f"diversity.hybrid_threshold: must be above 0 and at most 1, or null, got {self.hybrid_threshold}"
+            )
+        if self.index not in INDEXES:
+            raise ConfigError(f"diversity.index: must be {', '.join(INDEXES[:-1])} or {INDEXES[-1]}, got {self.index}")
+        if self.exact and self.index == "disk":
+            raise ConfigError(
+                "diversity.index: disk cannot be combined with diversity.exact=true, which keeps all in memory"
             )
         if self.batch < 1:
             raise ConfigError(f"diversity.batch: must be 1 or more, got {self.batch}")

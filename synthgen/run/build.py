@@ -50,7 +50,7 @@ async def load_corpus(
     )  # most candidates settled between a candidate's arrival and its own
     order, samples = SampleOrder(), Samples(ledger)
     filters, exact = rule_checks(prepared, samples.__getitem__), ExactDuplicate(task, order.id)
-    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
+    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach, ledger.path.parent)
     corpus = Corpus(
         order, samples, Pool(prepared.config.pool, order, samples.__getitem__, labels_of(task)), exact, near
     )
