@@ -27,6 +27,7 @@ WINDOWS, CANDIDATES = 5, 208
 CHUNK = 50_000
 BOUNDS = Bounds(0.7, 4, 64)  # those of the near-duplicate check
 _TOPICS, _KINDS = 300, 60
+_NOISE = 65_536
 
 
 @dataclass
@@ -51,12 +52,18 @@ class Stream:
         rng = np.random.default_rng(seed)
         topics, kinds = _directions(rng, _TOPICS), _directions(rng, _TOPICS * _KINDS)
         self._kinds = _unit(np.repeat(topics, _KINDS, axis=0) + kinds)
+        self._noise = _directions(rng, _NOISE)
 
     def chunk(self, number: int) -> tuple[Vectors, Any]:
         """Return the vectors of a chunk, shape (CHUNK, DIM), and their kinds."""
         rng = np.random.default_rng((self._seed, number))
         kinds = (len(self._kinds) * rng.random(CHUNK) ** 2).astype(np.int64)
-        return _unit(0.75 * self._kinds[kinds] + 0.66 * _directions(rng, CHUNK)), kinds
+        noise = self._noise[rng.integers(_NOISE, size=CHUNK)]  # drawn once, because normal numbers take long
+        vectors = self._kinds[kinds]
+        vectors *= 0.75
+        vectors += 0.66 * np.roll(noise, int(rng.integers(DIM)), axis=1)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors, kinds
 
     def until(self, size: int) -> Iterator[Vectors]:
         for number in range(-(-size // CHUNK)):

@@ -37,7 +37,7 @@ def _in_use_from(trained: int) -> int:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Keep vectors in a file in `folder`, from the first training at `trained_on` vectors or more on."""
+    """Keep vectors in a file in `folder`, from the training at `trained_on` vectors on: 0, or 4,096 times a power of 2."""
 
     folder: Path
     trained_on: int
@@ -63,7 +63,7 @@ class VectorIndex:
         self._on_disk = on_disk
         self.file: VectorFile | None = None
         """Contains all full blocks once lists on disk are in use, or are being trained; None before that."""
-        self._complete_from = 0  # no view can be taken before this count, because the head lacks rows
+        self._goal = 0  # until this count the head may lack rows, because the file has them
         self._next: _Training | None = None
         self._next_at = _FIRST
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index", initializer=_one_core_for_good)
@@ -85,11 +85,11 @@ class VectorIndex:
     def extend(self, vectors: Vectors | Sequence[Vectors], goal: int | None = None) -> None:
         """Add many vectors. Skip trainings that a later training would replace at once.
 
-        `goal` is the final count, if more vectors follow these. An index on disk cannot be searched before that.
+        `goal` is the final count, if more vectors follow these. An index on disk may not be searchable before that.
         """
         goal, start = goal or self._count + len(vectors), 0
         if self._begins_on_disk(goal):
-            self.file, self._complete_from = self._opened(), goal
+            self.file, self._goal = self._opened(), goal
         while start < len(vectors):
             stop = min(len(vectors), start + BLOCK - self._count % BLOCK)
             self._append(np.asarray(vectors[start:stop], dtype=np.float32), goal)
@@ -97,8 +97,8 @@ class VectorIndex:
 
     def view(self) -> "View":
         """Return a snapshot for searching. It stays valid when more vectors are added."""
-        if self._count < self._complete_from:
-            raise ValueError(f"{self._count} of the {self._complete_from} vectors that were announced are in the index")
+        if self._head_at and not self._is_listed():
+            raise ValueError(f"{self._count} of the {self._goal} vectors that were announced are in the index")
         return View(self._head[: self._count - self._head_at], self._head_at, tuple(self._lists))
 
     def nearest(self, vector: Vectors) -> Hit:
@@ -162,12 +162,16 @@ class VectorIndex:
         coded = CodedLists(self._dim, self._count, since, self.file)
         return _Training(coded, partial(coded.build, earlier), self._thread)
 
+    def _is_listed(self) -> bool:
+        """Return True when lists are in use for every base within reach."""
+        return bool(self._lists) and self._count >= self._lists[0].since + self._reach
+
     def _begins_on_disk(self, goal: int) -> bool:
         """Return True when the index is empty and will have lists on disk alone at `goal`.
 
         The first training is then at the last count whose lists all searches after `goal` may use.
         """
-        if self._on_disk is None or self._exact or self._count:
+        if self._on_disk is None or self._exact or self._count or self.file is not None:
             return False
         return goal >= _in_use_from(max(_FIRST, self._on_disk.trained_on)) + self._reach
 
@@ -181,8 +185,7 @@ class VectorIndex:
             del self._lists[0]
             _release_memory()
         kept = self._reach + BLOCK
-        listed = bool(self._lists) and self._count >= self._lists[0].since + self._reach
-        if listed or self._count < self._complete_from:
+        if self._is_listed() or self._count < self._goal:
             at = self._count - self._head_at
             if at >= 2 * kept:
                 head = np.empty((4 * kept, self._dim), dtype=np.float32)
@@ -203,7 +206,8 @@ class _Training:
         """Append a block later. `count` is the number of vectors with it. Lists on disk read it from their file."""
         lists = self.lists
         if isinstance(lists, CodedLists):
-            self._steps.append(self._thread.submit(lambda: lists.append(lists.read(count - len(block), count))))
+            start = count - len(block)
+            self._steps.append(self._thread.submit(lambda: lists.append(lists.read(start, count))))
         else:
             self._steps.append(self._thread.submit(lists.append, block.copy()))
 

@@ -33,7 +33,7 @@ class VectorFile:
 
     def put(self, start: int, vectors: Vectors) -> None:
         """Write vectors of shape (n, dim) to the positions from `start` on."""
-        data = memoryview(np.ascontiguousarray(vectors, dtype=np.float16)).cast("B")
+        data = np.ascontiguousarray(vectors, dtype=np.float16).data.cast("B")
         at = start * self._row
         while data:
             written = os.pwrite(self._descriptor, data, at)
