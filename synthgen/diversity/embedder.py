@@ -59,7 +59,7 @@ class DiversityConfig:
     """Compare each candidate with every sample. When false, from 4,608 samples on, the search skips dissimilar samples
     and occasionally misses a near-duplicate."""
     index: str = "auto"
-    """Place of the samples' vectors: memory (about 1 kB a sample), disk (about 100 bytes of memory and 800 on the disk of the
+    """Place of the samples' vectors: memory (about 1 kB a sample), disk (about 120 bytes of memory and 770 on the disk of the
     run folder a sample, from 4,608 samples on), or auto for memory up to 2.4 million samples and disk above."""
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
