@@ -6,7 +6,7 @@ an earlier session. The vectors come from the ledger, which is the truth.
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +41,13 @@ class VectorFile:
 
     def read(self, start: int, stop: int) -> Vectors:
         """Return the vectors at the positions from `start` to `stop`, shape (stop - start, dim)."""
-        return self._at(start, stop - start)
+        return self._unpacked(self._bytes(start, stop - start))
 
-    def pick(self, positions: Iterable[int]) -> list[Vectors]:
-        """Return the vector at each of these positions, shape (dim,). Ask the disk for all of them at once."""
-        wanted = list(positions)
-        for position in wanted if _ADVISES else ():
+    def pick(self, positions: Sequence[int]) -> Vectors:
+        """Return the vectors at these positions, shape (n, dim). Ask the disk for all of them at once."""
+        for position in positions if _ADVISES else ():
             os.posix_fadvise(self._descriptor, position * self._row, self._row, os.POSIX_FADV_WILLNEED)
-        return [self._at(position, 1)[0] for position in wanted]
+        return self._unpacked(b"".join([self._bytes(position, 1) for position in positions]))
 
     def bytes_on_disk(self) -> int:
         """Return the space that the file takes."""
@@ -57,9 +56,12 @@ class VectorFile:
     def close(self) -> None:
         self._file.close()
 
-    def _at(self, start: int, count: int) -> Vectors:
+    def _bytes(self, start: int, count: int) -> bytes:
         size = count * self._row
         data = os.pread(self._descriptor, size, start * self._row)
-        if len(data) < size:  # a read may be cut short, above 2 GB always
+        if len(data) < size:
             raise OSError(f"the index's vectors {start:,} to {start + count:,} are not on disk; resume the run")
-        return np.frombuffer(data, dtype=np.float16).astype(np.float32).reshape(count, self._dim)
+        return data
+
+    def _unpacked(self, data: bytes) -> Vectors:
+        return np.frombuffer(data, dtype=np.float16).astype(np.float32).reshape(-1, self._dim)
