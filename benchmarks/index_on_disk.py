@@ -5,6 +5,8 @@ near-duplicates have a known cosine to the vector they were made from, so recall
 seconds, which a busy machine changes less than seconds on the clock.
 """
 
+import ctypes
+import gc
 import math
 import tempfile
 import time
@@ -101,7 +103,7 @@ def table(sizes: list[int], planted: int, threshold: float, seed: int, folder: P
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="synthgen-index-", dir=folder) as place:
             rows.append(measure(size, planted, threshold, Stream(seed), Path(place)))
-        print(f"{size:,} vectors measured", flush=True)
+        print(rows[-1], flush=True)  # a size may take an hour, and the next one may fail
     print_table(
         f"Index on disk: CPU of a candidate, {planted} planted near-duplicates from a cosine of {threshold}",
         ["vectors", "search us", "add us", "recall", "RAM bytes/vector", "disk bytes/vector", "peak GB", "rebuilt, CPU s"],
@@ -138,6 +140,9 @@ def measure(size: int, planted: int, threshold: float, source: Stream, folder: P
         index.extend(chunk, size)
         at = time.thread_time()
     rebuilt = time.process_time() - began - drawing
+    del chunk  # no part of the index
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     assert index.file is not None
     ram, disk, peak = _status("RssAnon") - before, index.file.bytes_on_disk(), _status("VmHWM")
     queries, _ = source.near(size, planted, threshold)
