@@ -131,6 +131,7 @@ def table(sizes: list[int], planted: int, threshold: float, seed: int, folder: P
 
 def measure(size: int, planted: int, threshold: float, source: Stream, folder: Path) -> DiskRow:
     """Build an index as a resume does, look for what is planted, and pass candidates through it."""
+    _trim()
     before = _status("RssAnon")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     index, began, drawing = VectorIndex(DIM, REACH, on_disk=OnDisk(folder, 0)), time.process_time(), 0.0
@@ -141,8 +142,7 @@ def measure(size: int, planted: int, threshold: float, source: Stream, folder: P
         at = time.thread_time()
     rebuilt = time.process_time() - began - drawing
     del chunk  # no part of the index
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    _trim()
     assert index.file is not None
     ram, disk, peak = _status("RssAnon") - before, index.file.bytes_on_disk(), _status("VmHWM")
     queries, _ = source.near(size, planted, threshold)
@@ -170,6 +170,12 @@ def _through(index: VectorIndex, batch: Vectors) -> tuple[float, float]:
         index.since(vector, count)
         index.add(vector)
     return between - began, time.thread_time() - between
+
+
+def _trim() -> None:
+    """Give memory that is not in use back to the system."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(key: str) -> float:
