@@ -1,6 +1,7 @@
 """Measure the cost of a candidate to the near-duplicate index as it grows, next to an exact index of the same vectors.
 
     python benchmarks/index_growth.py --sizes 10000 100000 1000000 --out index_growth.json
+    python benchmarks/index_growth.py --index disk --sizes 10000 100000 1000000 --folder FOLDER
 
 The output is one table, a line per size. A candidate is the loop's use of the index for one accepted sample: a search
 in a batch of 16, a comparison with the vectors added since, and an add. The exact index does the same, a search in such
@@ -33,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import faiss
 import numpy as np
 
+from benchmarks import index_on_disk
 from benchmarks.common import print_table, write_figures
 from synthgen.diversity.embedder import ModelEncoder, Vectors
 from synthgen.diversity.index import VectorIndex
@@ -65,12 +67,20 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--index", choices=["memory", "disk"], default="memory", help="the value of diversity.index")
+    parser.add_argument("--planted", type=int, default=PLANTED, help="number of planted near-duplicates")
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="least cosine of those, with --index disk")
+    parser.add_argument("--folder", type=Path, help="folder for the vectors, with --index disk; default: the system's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     sizes = sorted(options.sizes)
     faiss.omp_set_num_threads(1)
-    source = Source(options.seed)
+    if options.index == "disk":
+        found = index_on_disk.table(sizes, options.planted, options.threshold, options.seed, options.folder)
+        write_figures(options.out, found)
+        return 0
+    source = Source(options.seed, options.planted)
     vectors, kinds = source.draw(sizes[-1] + WINDOWS * CANDIDATES)
     rows: list[Row] = []
     per_text = embedding_seconds(options.seed)
@@ -95,7 +105,8 @@ def main() -> int:
 class Source:
     """Draw unit vectors that imitate texts: 300 topics of 60 kinds each."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, planted: int) -> None:
+        self._planted = planted
         self._rng = np.random.default_rng(seed)
         topics, kinds = self._directions(300), self._directions(300 * 60)
         self._kinds = unit(np.repeat(topics, 60, axis=0) + kinds)
@@ -111,14 +122,14 @@ class Source:
 
     def near(self, held: Vectors, kinds: Any) -> Vectors:
         """Return near-duplicates of given vectors: half at cosines of 0.9 to 0.92, half up to 0.98."""
-        picked = self._rng.choice(len(held), PLANTED, replace=False)
+        picked = self._rng.choice(len(held), self._planted, replace=False)
         order = np.argsort(kinds, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         toward = held[order[place[picked] - 1]]
         aside = unit(toward - (toward * held[picked]).sum(axis=1, keepdims=True) * held[picked])
-        width = np.where(np.arange(PLANTED) % 2, 0.02, 0.08)
-        cosines = (THRESHOLD + width * self._rng.random(PLANTED))[:, None]
+        width = np.where(np.arange(self._planted) % 2, 0.02, 0.08)
+        cosines = (THRESHOLD + width * self._rng.random(self._planted))[:, None]
         return unit(cosines * held[picked] + np.sqrt(1 - cosines**2) * aside)
 
     def _directions(self, count: int) -> Vectors:

@@ -3,8 +3,8 @@
     python benchmarks/orchestration.py --out orchestration.json
 
 Each line is the median of `--runs` whole runs of `synthgen run` (candidates divided by the loop's seconds). Main-thread
-CPU is that of the thread that runs the event loop and all checks; next to it stands that of the ledger's thread.
-Embedding has its own thread and uses hashing here. `bare client` sends the same bodies and keeps nothing: the cost of
+CPU is that of the thread that runs the event loop and all checks; next to it stand those of the ledger's thread, of the
+thread that embeds (by hashing here) and searches, and of all threads of the process. `bare client` sends the same bodies and keeps nothing: the cost of
 HTTP alone.
 """
 
@@ -44,17 +44,19 @@ def main() -> None:
     table, figures = [], {}
     with server(options.delay) as url:
         bare = statistics.median(asyncio.run(ask(url, options.target, 256)) for _ in range(options.runs))
-        table.append(("bare client, 256 in flight", f"{bare:,.0f}", "", "", ""))
+        table.append(("bare client, 256 in flight", f"{bare:,.0f}", "", "", "", "", ""))
         for name, (in_flight, judge) in SETTINGS.items():
             runs = [measure(url, in_flight, judge, options.target) for _ in range(options.runs)]
             found = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
             figures[name] = found
             table.append(
                 (name, f"{found['candidates_per_s']:,.0f}", f"{found['candidates_per_s'] / bare:.2f}",
-                 f"{found['main_ms']:.3f}", f"{found['ledger_ms']:.3f}")
+                 f"{found['main_ms']:.3f}", f"{found['ledger_ms']:.3f}", f"{found['embedder_ms']:.3f}",
+                 f"{found['all_ms']:.3f}")
             )  # fmt: skip
     title = f"Server delay {1000 * options.delay:.0f} ms, {options.target} accepted, median of {options.runs} runs"
-    print_table(title, ["", "candidates/s", "of bare client", "ms/cand., main", "ms/cand., ledger"], table, 130)
+    columns = ["", "candidates/s", "of bare client", "ms/cand., main", "ledger", "embedder", "all threads"]
+    print_table(title, columns, table, 140)
     print(machine())
     headline = next(iter(figures.values()))
     flat = {f"{name}.{key}": value for name, found in figures.items() for key, value in found.items()}
@@ -91,6 +93,8 @@ def measure(url: str, in_flight: int, judge: str, target: int) -> dict[str, floa
         "candidates_per_s": candidates / spent["loop_seconds"],
         "main_ms": 1000 * spent["main_cpu"] / candidates,
         "ledger_ms": 1000 * spent["ledger_cpu"] / candidates,
+        "embedder_ms": 1000 * spent["embedder_cpu"] / candidates,
+        "all_ms": 1000 * spent["all_cpu"] / candidates,
     }
 
 

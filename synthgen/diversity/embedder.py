@@ -5,6 +5,7 @@ no model.
 """
 
 import asyncio
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ from synthgen.engines import bundled
 from synthgen.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
+INDEXES = ("auto", "memory", "disk")
+DEVICES = ("auto", "cpu", "cuda")
+_MOST_THREADS = 8
 _HASH_DIM = 256
 # CRC-32's lookup table, derived from zlib's results for single bytes.
 _CRC_TABLE = np.asarray([zlib.crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte in range(256)], dtype=np.uint32)
@@ -45,9 +49,18 @@ class DiversityConfig:
     is equal words."""
     batch: int = 64
     """Maximum number of texts to embed in one call."""
+    device: str = "auto"
+    """Device of the embedder: cpu, cuda, or auto for a GPU that torch sees and otherwise the CPU. A GPU that is shared with the
+    engine needs room for it: the weights, and about 1 GB."""
+    threads: str = "auto"
+    """CPU threads of the embedder: a number, or auto. auto is 1 where the engine computes on the processors of this
+    machine, because threads that wait for each other slow both down, and else half of the processors, at most 8."""
     exact: bool = False
     """Compare each candidate with every sample. When false, from 4,608 samples on, the search skips dissimilar samples
     and occasionally misses a near-duplicate."""
+    index: str = "auto"
+    """Place of the samples' vectors: memory (about 1 kB a sample), disk (about 120 bytes of memory and 770 on the disk of the
+    run folder a sample, from 4,608 samples on), or auto for memory up to 2.4 million samples and disk above."""
     off_task: OffTaskConfig = field(default_factory=OffTaskConfig)
     restated: RestatedConfig = field(default_factory=RestatedConfig)
     alarms: AlarmsConfig = field(default_factory=AlarmsConfig)
@@ -61,6 +74,15 @@ class DiversityConfig:
         if self.hybrid_threshold is not None and not 0 < self.hybrid_threshold <= 1:
             raise ConfigError(
                 f"diversity.hybrid_threshold: must be above 0 and at most 1, or null, got {self.hybrid_threshold}"
+            )
+        for key, known in (("index", INDEXES), ("device", DEVICES)):
+            if (value := getattr(self, key)) not in known:
+                raise ConfigError(f"diversity.{key}: must be {', '.join(known[:-1])} or {known[-1]}, got {value}")
+        if self.threads != "auto" and not (self.threads.isdecimal() and int(self.threads) > 0):
+            raise ConfigError(f"diversity.threads: must be auto, or a number of 1 or more, got {self.threads}")
+        if self.exact and self.index == "disk":
+            raise ConfigError(
+                "diversity.index: disk cannot be combined with diversity.exact=true, which keeps all in memory"
             )
         if self.batch < 1:
             raise ConfigError(f"diversity.batch: must be 1 or more, got {self.batch}")
@@ -91,24 +113,33 @@ class HashEncoder:
 
 
 class ModelEncoder:
-    """Encode with a sentence-transformers model at `path`. Raise ConfigError when the model cannot be loaded."""
+    """Encode with a sentence-transformers model at `path`. Raise ConfigError when the model cannot be loaded.
 
-    def __init__(self, path: str, batch: int) -> None:
+    `device` is auto, cpu or cuda. `threads` is the number of CPU threads.
+    """
+
+    def __init__(self, path: str, batch: int, device: str = "auto", threads: int = 1) -> None:
+        import torch
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("diversity.device: cuda was asked for, but torch sees no CUDA device; use auto or cpu")
         logging.disable_progress_bar()  # a run has its own display
         try:  # safetensors only: the older format is a pickle, which can run code
-            self._model: Any = SentenceTransformer(path, model_kwargs={"use_safetensors": True})
+            self._model: Any = SentenceTransformer(
+                path, device=None if device == "auto" else device, model_kwargs={"use_safetensors": True}
+            )
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ConfigError(f"diversity.embedder: sentence-transformers cannot load '{path}': {error}") from error
         self._batch = batch
+        self._threads = threads
         model: Any = self._model  # sentence-transformers 5.4 renamed the method
         dimension = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
         self.dim = int(dimension())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        with _one_thread():
+        with _torch_threads(self._threads):
             vectors = self._model.encode(
                 list(texts), batch_size=self._batch, convert_to_numpy=True, show_progress_bar=False
             )
@@ -116,8 +147,8 @@ class ModelEncoder:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to the calling thread.
+def _torch_threads(count: int) -> Iterator[None]:
+    """Limit torch to `count` threads.
 
     Torch threads busy-wait for each other while the engine uses the cores. On a busy machine, one text took 1.1 s with
     two threads and 0.03 s with one.
@@ -125,16 +156,30 @@ def _one_thread() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def make_encoder(cfg: DiversityConfig) -> Encoder:
-    """Return the encoder that the config names. This can take seconds. Raise ConfigError when it cannot be loaded."""
-    return HashEncoder() if cfg.embedder == "hash" else ModelEncoder(bundled.resolve(cfg.embedder), cfg.batch)
+def make_encoder(cfg: DiversityConfig, cores_are_free: bool = False) -> Encoder:
+    """Return the encoder that the config names. This can take seconds. Raise ConfigError when it cannot be loaded.
+
+    `cores_are_free` is True when no engine computes on the processors of this machine.
+    """
+    if cfg.embedder == "hash":
+        return HashEncoder()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = threads_of(cfg, cores_are_free, cores)
+    return ModelEncoder(bundled.resolve(cfg.embedder), cfg.batch, cfg.device, threads)
+
+
+def threads_of(cfg: DiversityConfig, cores_are_free: bool, cores: int) -> int:
+    """Return the number of CPU threads of the embedder on a machine with this number of processors."""
+    if cfg.threads != "auto":
+        return int(cfg.threads)
+    return max(1, min(_MOST_THREADS, cores // 2)) if cores_are_free else 1
 
 
 class Embedder:

@@ -16,9 +16,9 @@ _LEAST_PROBES = 4
 _SHORT_PROBED = 1_500  # a small index has short lists and the lowest recall, so search more lists
 _POINTS_PER_LIST = 24
 _ITERATIONS = 6
-_SEED = 20_261
-_CHUNK = 4_096
-_AT_ONCE = 16  # queries; from 20 on, FAISS computes the distances to the centroids together and rounds differently
+SEED = 20_261
+CHUNK = 4_096
+AT_ONCE = 16  # queries; from 20 on, FAISS computes the distances to the centroids together and rounds differently
 
 
 class Lists:
@@ -40,7 +40,7 @@ class Lists:
         )
         self._index.nprobe = max(_LEAST_PROBES, _SHORT_PROBED // lists)
         clustering = self._index.cp
-        clustering.seed, clustering.niter, clustering.spherical = _SEED, _ITERATIONS, True
+        clustering.seed, clustering.niter, clustering.spherical = SEED, _ITERATIONS, True
         clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, _POINTS_PER_LIST
         self._index.make_direct_map()  # for reading back by position
         self._lock = threading.Lock()
@@ -49,14 +49,11 @@ class Lists:
     def build(self, read: Callable[[int, int], Vectors]) -> None:
         """Train on a sample of the first `count` vectors, then add all of them. `read` returns a range of vectors."""
         size = min(self._count, _POINTS_PER_LIST * self._index.nlist)
-        drawn = np.sort(np.random.default_rng(_SEED).choice(self._count, size, replace=False))
-        chunks = [(at, min(at + _CHUNK, self._count)) for at in range(0, self._count, _CHUNK)]
-        sample = [read(at, to)[drawn[(drawn >= at) & (drawn < to)] - at] for at, to in chunks]
-        self._index.train(_rounded(np.concatenate(sample)))
-        for at, to in chunks:
+        self._index.train(drawn_rows(read, self._count, size))
+        for at in range(0, self._count, CHUNK):
             if self._cancelled:
                 return
-            self.append(read(at, to))
+            self.append(read(at, min(at + CHUNK, self._count)))
 
     def cancel(self) -> None:
         """Make `build` end early. The lists cannot be used afterwards."""
@@ -64,7 +61,7 @@ class Lists:
 
     def append(self, vectors: Vectors) -> None:
         with self._lock:
-            self._index.add(_rounded(vectors))
+            self._index.add(rounded(vectors))
 
     def read(self, start: int, stop: int) -> Vectors:
         """Return the vectors at these positions, in half precision, shape (stop - start, dim)."""
@@ -82,10 +79,10 @@ class Lists:
         older = faiss.IDSelectorRange(0, count)
         parameters: Any = faiss.SearchParametersIVF
         found: list[list[tuple[int, float]]] = []
-        for start in range(0, len(queries), _AT_ONCE):
+        for start in range(0, len(queries), AT_ONCE):
             with self._lock:
                 how = parameters(sel=older, nprobe=self._index.nprobe)
-                scores, places = self._index.search(queries[start : start + _AT_ONCE], most, params=how)
+                scores, places = self._index.search(queries[start : start + AT_ONCE], most, params=how)
             found += [
                 [(place, round(score, 6)) for score, place in zip(*row, strict=True) if place >= 0]
                 for row in zip(scores.tolist(), places.tolist(), strict=True)
@@ -93,6 +90,20 @@ class Lists:
         return found
 
 
-def _rounded(vectors: Vectors) -> Vectors:
+def drawn_rows(read: Callable[[int, int], Vectors], count: int, size: int) -> Vectors:
+    """Return `size` of the first `count` vectors in half precision, drawn at random by a fixed seed.
+
+    `read` returns a range of vectors.
+    """
+    drawn = np.sort(np.random.default_rng(SEED).choice(count, size, replace=False))
+    sample = []
+    for at in range(0, count, CHUNK):
+        to = min(at + CHUNK, count)
+        first, last = np.searchsorted(drawn, (at, to))
+        sample.append(read(at, to)[drawn[first:last] - at])
+    return rounded(np.concatenate(sample))
+
+
+def rounded(vectors: Vectors) -> Vectors:
     """Round to half precision as the lists do, so that every list returns the same values for a vector."""
     return np.asarray(vectors, dtype=np.float16).astype(np.float32)

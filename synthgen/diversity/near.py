@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from synthgen.diversity.batches import MicroBatches
 from synthgen.diversity.embedder import DiversityConfig, Embedder, Vectors
-from synthgen.diversity.index import VectorIndex
+from synthgen.diversity.index import OnDisk, VectorIndex
 from synthgen.diversity.overlap import corrected, expected_likeness, likeness, overlap
 from synthgen.diversity.view import NOTHING, Bounds, Hit, Neighbours, View
 from synthgen.ledger.order import SampleOrder
@@ -19,6 +20,8 @@ _LEAST_COSINE = 0.7
 """Compare words only with samples of at least this cosine. No planted near-duplicate was further away."""
 _OLDER, _NEWER = 4, 64
 """Compare words with at most this many older and newer samples, so that the time does not grow with the run."""
+_TRAINED_ON = {"disk": 0, "auto": 2_097_152}
+"""Number of vectors from which on lists are trained on disk, by the value of `diversity.index`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class NearDuplicate:
     and of nothing else. `synthgen.diversity.pair` rejects it when it has the parent's label.
 
     `horizon` returns, for a slot, the slot below which everything was settled when the slot was planned. `reach` is
-    the maximum number of samples that can be accepted between that point and the slot's own turn.
+    the maximum number of samples that can be accepted between that point and the slot's own turn. `folder` is where an
+    index on disk keeps its vectors; without it the index is in memory.
     """
 
     spec = CheckSpec(
@@ -76,6 +80,7 @@ class NearDuplicate:
         find: Callable[[str], Sample],
         horizon: Callable[[int], int],
         reach: int,
+        folder: Path | None = None,
     ) -> None:
         self._task = task
         self._cfg = cfg
@@ -88,7 +93,8 @@ class NearDuplicate:
         # From `cfg.threshold` on, all neighbours are needed, because the nearest one may be the pair.
         least = min(_LEAST_COSINE, cfg.threshold) if self._hybrid is not None else cfg.threshold
         self._bounds = Bounds(least, _OLDER, _NEWER)
-        self._index = VectorIndex(embedder.dim, reach, cfg.exact)
+        on_disk = OnDisk(folder, _TRAINED_ON[cfg.index]) if folder is not None and cfg.index in _TRAINED_ON else None
+        self._index = VectorIndex(embedder.dim, reach, cfg.exact, on_disk)
         self._eval: VectorIndex | None = None
         self._batches = MicroBatches(self._compare, embedder.thread, cfg.batch)
 

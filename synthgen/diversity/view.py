@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.diversity.codes import CodedLists
 from synthgen.diversity.embedder import Vectors
 from synthgen.diversity.lists import Lists
 
@@ -50,7 +51,7 @@ class View:
 
     head: Vectors
     head_at: int
-    lists: tuple[Lists, ...]
+    lists: tuple[Lists | CodedLists, ...]
 
     @property
     def count(self) -> int:

@@ -54,6 +54,8 @@ class Capabilities:
     """US dollars at which the run ends; None for no limit."""
     no_thinking: str = ""
     """The reason why the model cannot think before it answers (model.thinking=on); empty if it can."""
+    leaves_cores: bool = False
+    """True if the engine computes nothing on the processors of this machine."""
     continues: bool = False
     """True if the engine takes `Request.continues`, or finds out at its start."""
 

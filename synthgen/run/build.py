@@ -56,7 +56,7 @@ async def load_corpus(
         reach += exchange.reach(planner.reach)
     order, samples = SampleOrder(), Samples(ledger, exchange.ledgers if exchange is not None else ())
     filters, exact = rule_checks(prepared, samples.__getitem__), ExactDuplicate(task, order.id)
-    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach)
+    near = NearDuplicate(task, cfg, embedder, order, samples.__getitem__, planner.horizon, reach, ledger.path.parent)
     corpus = Corpus(
         order,
         samples,

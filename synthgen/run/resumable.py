@@ -11,6 +11,8 @@ MAY_CHANGE = (
     "model.thinking_tokens",
     "model.keep_thinking",
     "diversity.alarms.*",
+    "diversity.device",
+    "diversity.threads",
     "judge.canaries.stop",
     "run.validation_share",
     "engine.urls",

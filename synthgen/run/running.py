@@ -107,7 +107,8 @@ class Running:
         await self._announce_student()
         corpus: Corpus | None = None
         starting = asyncio.create_task(self._start_engine())  # slow, so the other parts are built meanwhile
-        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity))
+        free = prepared.capabilities.leaves_cores
+        embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity, free))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, ledger, embedder, planner, self._exchange)
             drift, alarms = await watch(prepared, ledger, seed_vectors)

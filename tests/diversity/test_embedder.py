@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from synthgen.diversity.batches import MicroBatches
-from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, ModelEncoder, Vectors
+from synthgen.diversity.embedder import DiversityConfig, Embedder, HashEncoder, ModelEncoder, Vectors, threads_of
 from synthgen.engines import bundled
 from synthgen.errors import ConfigError
 
@@ -142,12 +142,29 @@ async def test_a_cancelled_embedding_does_not_affect_the_rest_of_its_batch(batch
         ({"threshold": 0}, "diversity.threshold: must be above 0 and at most 1, got 0"),
         ({"eval_threshold": 1.1}, "diversity.eval_threshold: must be above 0 and at most 1, got 1.1"),
         ({"batch": 0}, "diversity.batch: must be 1 or more, got 0"),
+        ({"device": "tpu"}, "diversity.device: must be auto, cpu or cuda, got tpu"),
+        ({"threads": "0"}, "diversity.threads: must be auto, or a number of 1 or more, got 0"),
+        ({"index": "ram"}, "diversity.index: must be auto, memory or disk, got ram"),
+        (
+            {"index": "disk", "exact": True},
+            "diversity.index: disk cannot be combined with diversity.exact=true, which keeps all in memory",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         DiversityConfig(**knobs)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores_are_free", "cores", "expected"),
+    [("auto", False, 64, 1), ("auto", True, 64, 8), ("auto", True, 6, 3), ("auto", True, 1, 1), ("5", False, 2, 5)],
+)
+def test_several_threads_are_for_cores_that_the_engine_leaves(
+    threads: str, cores_are_free: bool, cores: int, expected: int
+) -> None:
+    assert threads_of(DiversityConfig(threads=threads), cores_are_free, cores) == expected
 
 
 class Program:

@@ -71,6 +71,8 @@ def test_what_an_engine_can_do_follows_its_config() -> None:
     assert ENGINES["vllm"](backend="xgrammar").capabilities.grammar_backend == "xgrammar"
     other = ENGINES["openai"](**NEEDS["openai"], dialect=DialectConfig(preset="ollama"))
     assert not other.capabilities.bars_words
+    for url, leaves in (("http://10.0.0.1/v1", True), ("http://localhost:8000/v1", False), ("http://[::1]/v1", False)):
+        assert ENGINES["openai"](urls=[url], model="a").capabilities.leaves_cores == leaves
 
 
 def test_a_config_starts_its_engine(tmp_path: Path) -> None:

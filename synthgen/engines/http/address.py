@@ -1,5 +1,6 @@
 """Check URLs, API keys and headers before an HTTP library reads them."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,15 @@ def check_url(key: str, url: str, schemes: Sequence[str] = _SCHEMES) -> None:
         Url(url)  # the HTTP client refuses hosts that urlsplit accepts, such as 256.1.1.1
     except ValueError as error:
         raise ConfigError(f"{key}: '{url}' is not an address: {error}; write one such as {_EXAMPLE}") from error
+
+
+def is_this_machine(url: str) -> bool:
+    """Return True if a checked address is one of this machine's own loopback addresses."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def check_proxies(key: str, urls: Iterable[str]) -> None:

@@ -14,7 +14,15 @@ from synthgen.engines.base import (
     check_common,
     warmed,
 )
-from synthgen.engines.http.address import ENVIRONMENT, check_headers, check_proxies, check_url, fill, read_key
+from synthgen.engines.http.address import (
+    ENVIRONMENT,
+    check_headers,
+    check_proxies,
+    check_url,
+    fill,
+    is_this_machine,
+    read_key,
+)
 from synthgen.engines.http.dialect import DialectConfig, from_known
 from synthgen.engines.http.endpoint import Endpoint, Manners
 from synthgen.engines.http.fleet import Fleet
@@ -224,6 +232,7 @@ class EndpointConfig(ServersConfig):
                 name: one.prices for name, one in zip(names, [servers[0], *servers], strict=False) if one.prices.known
             },
             budget_usd=self.budget_usd,
+            leaves_cores=not any(is_this_machine(url) for one in servers for url in one.urls),
             continues=all(one.dialect.known().get("continues", True) for one in servers),
         )
 

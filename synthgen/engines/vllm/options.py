@@ -76,6 +76,7 @@ class VllmKnobs:
             grammar_backend=self.backend,
             restarts_per_hour=self.restarts_per_hour,
             continues=True,
+            leaves_cores=vllm_build() == "gpu",
             no_thinking="this engine applies the grammar from the first token, which leaves no room for thinking; use "
             "engine=vllm with engine.reasoning_parser, or engine=openai",
         )
