@@ -231,7 +231,8 @@ def _held(own: Reader, task: Task, cfg: DiversityConfig, position: int, size: in
     def find(sample_id: str) -> Sample:
         return Sample(id=sample_id, data=json.loads(held.data[sample_id]), origin="synthetic")
 
-    near = NearDuplicate(task, cfg, Embedder(_NoEncoder(size)), order, find, lambda slot: slot, 2 * _AT_ONCE)
+    embedder, folder = Embedder(_NoEncoder(size)), own.path.parent
+    near = NearDuplicate(task, cfg, embedder, order, find, lambda slot: slot, 2 * _AT_ONCE, folder)
     held = _Held(task, order, ExactDuplicate(task, order.id), near)
     seeds = [(sample, vector) for sample, vector in own.seeds() if vector is not None]
     if seeds:
