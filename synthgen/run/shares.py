@@ -1,17 +1,16 @@
 """Divide a run's config among its shards: target, labels, budgets and requests in flight. The shares add up exactly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from synthgen.config import Config
 from synthgen.engines.base import EngineConfig
-from synthgen.engines.http.config import EndpointConfig, ServersConfig
+from synthgen.engines.http.shares import divided, engine_share, servers_share, share
 from synthgen.errors import ConfigError
 from synthgen.run.metrics import MetricsConfig
 
-Servers = TypeVar("Servers", bound=ServersConfig)
 FOLDER = "shards"
 STATE = "shards"
 """Ledger key of where a run with shards stands."""
@@ -108,16 +107,10 @@ def goals(config: Config, labels: Sequence[str], target: int) -> list[Goal]:
     quotas: list[dict[str, int]] = [{} for _ in range(count)]
     turn = 0  # the shard whose turn it is to get one sample more
     for label, wanted in whole.items():
-        for number, share in enumerate(divided(wanted, count, turn)):
-            quotas[number][label] = share
+        for number, part in enumerate(divided(wanted, count, turn)):
+            quotas[number][label] = part
         turn = (turn + wanted) % count
     return [Goal(sum(own.values()), own) for own in quotas]
-
-
-def divided(whole: int, count: int, first: int = 0) -> list[int]:
-    """Return `count` shares that add up to `whole`. The larger ones begin with the share of number `first`."""
-    level, extra = divmod(whole, count)
-    return [level + ((number - first) % count < extra) for number in range(count)]
 
 
 def shard_config(config: Config, folder: Path, number: int, goal: Goal, engine: EngineConfig | None) -> Config:
@@ -128,7 +121,7 @@ def shard_config(config: Config, folder: Path, number: int, goal: Goal, engine: 
     count, name = config.shards, f"{config.run.name}-{number + 1}"
     budget, shared = config.budget, config.engine if engine is None else engine
     shares: dict[str, Any] = {
-        key: _share(f"budget.{key}", getattr(budget, key), count, number) for key in ("candidates", "output_tokens")
+        key: share(f"budget.{key}", getattr(budget, key), count, number) for key in ("candidates", "output_tokens")
     }
     run = replace(config.run, name=name, dir=str(shard_folder(folder, number)), shard=f"{number + 1}/{count}")
     return replace(
@@ -136,54 +129,8 @@ def shard_config(config: Config, folder: Path, number: int, goal: Goal, engine: 
         shards=1,
         run=run,
         budget=replace(budget, target=goal.target, quotas=dict(goal.quotas), per_label=None, ask_after=None, **shares),
-        engine=_engine_share(shared, count, number),
-        judge=replace(config.judge, engine=_servers_share(config.judge.engine, "judge.engine", count, number)),
+        engine=engine_share(shared, count, number),
+        judge=replace(config.judge, engine=servers_share(config.judge.engine, "judge.engine", count, number)),
         student=replace(config.student, kind="none"),
         metrics=MetricsConfig(),
     )
-
-
-def _share(key: str, whole: int | None, count: int, number: int) -> int | None:
-    """Return a shard's share of a budget. Raise ConfigError where it would be 0."""
-    if whole is None:
-        return None
-    if whole < count:
-        raise ConfigError(f"{key}: {whole} cannot be shared by {count} shards; set it to {count} or more")
-    return divided(whole, count)[number]
-
-
-def _engine_share(engine: EngineConfig, count: int, number: int) -> EngineConfig:
-    if not isinstance(engine, EndpointConfig):
-        return engine
-    found = _servers_share(engine, "engine", count, number)
-    models = [
-        _servers_share(one, f"engine.models[{place}]", count, number) if one.urls else one
-        for place, one in enumerate(engine.models)
-    ]
-    usd = None if engine.budget_usd is None else engine.budget_usd / count
-    return replace(found, models=models, budget_usd=usd)
-
-
-def _servers_share(servers: Servers, key: str, count: int, number: int) -> Servers:
-    """Return endpoints with a shard's share of their limits; unchanged where there are none."""
-    if not servers.urls and not getattr(servers, "models", ()):
-        return servers
-    shares: dict[str, Any] = {
-        name: None if (limit := getattr(servers, name)) is None else limit / count
-        for name in ("requests_per_minute", "tokens_per_minute")
-    }
-    shares["in_flight"] = _share(f"{key}.in_flight", servers.in_flight, count, number)
-    return replace(servers, **shares)
-
-
-def endpoints(engine: EngineConfig, urls: Sequence[str], model: str, api_key_env: str) -> EndpointConfig:
-    """Return servers that the run started as endpoints for its shards, with the limits of all servers together."""
-    known = {entry.name for entry in fields(EndpointConfig)} & {entry.name for entry in fields(engine)}  # type: ignore[arg-type]
-    own = {name: getattr(engine, name) for name in known - {"kind", "in_flight"}}
-    in_flight = max(1, engine.capabilities.in_flight)
-    own["patience"] = max(float(own.get("patience", 0.0)), _PATIENCE)
-    return EndpointConfig(urls=list(urls), model=model, api_key_env=api_key_env, in_flight=in_flight, **own)
-
-
-_PATIENCE = 300.0
-"""Least seconds that shards wait for a server of the run, which may be started again meanwhile."""

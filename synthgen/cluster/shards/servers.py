@@ -9,13 +9,14 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from synthgen.engines.base import EngineConfig, EngineContext, LearnedLimits, Shared
+from synthgen.engines.http.shares import endpoints
 from synthgen.engines.vllm.replicas import Replicas
 from synthgen.records import Engine
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
-from synthgen.run.shares import endpoints
 from synthgen.safety.secrets import keep
 
 KEY_VARIABLE = "SYNTHGEN_SHARED_KEY"
@@ -78,14 +79,14 @@ class Servers:
                 self._say, self._notes.engine_news, Shared(name, self.key),
             )
         )  # fmt: skip
-        assert isinstance(started, Replicas)
+        replicas = cast(Replicas, started)  # what engines return that start servers for other processes
         seconds = time.monotonic() - began
         self._notes.seconds.engine_start += seconds
         info = engine.info(config.model.name)
         self._notes.note_engine(**info)
         self._notes.event("engine_started", {**info, "seconds": round(seconds, 1)})
-        self._watching = asyncio.create_task(self._watch(started))
-        return endpoints(engine, started.urls(), name, KEY_VARIABLE)
+        self._watching = asyncio.create_task(self._watch(replicas))
+        return endpoints(engine, replicas.urls(), name, KEY_VARIABLE)
 
     async def _watch(self, replicas: Replicas) -> None:
         """Ask every server for a token now and then, so that a dead one is noticed and started again."""
