@@ -297,8 +297,8 @@ FAULT = "fault"
 PROPOSED = "proposed"
 """Key of `given` that holds the label which a strategy proposed for a text by its vector. Such a label is no evidence
 beside the text, unlike a label that a prompt asked for."""
-TAKEN = "taken"
-"""Key of `given` that lists the fields which a strategy took from the user's texts or documents. No reply ended in them, so
+SUPPLIED = "supplied"
+"""Key of `given` that lists the fields which the user's texts or documents supplied. No model wrote them, so
 they cannot be cut off."""
 INHERITED = -1
 """Slot of the samples that a fork took over from another run; it precedes the first slot of the fork."""

@@ -30,7 +30,7 @@ class Answered:
     at: float | None
     guide: str | None
     unfinished: str | None = None
-    """What is missing in an answer that the person has only begun; such an answer is left out."""
+    """Names the missing part of an unfinished answer, which is left out. None for a finished one."""
 
 
 def begun(where: str, sample_id: str, annotator: str, missing: str) -> Answered:

@@ -17,7 +17,7 @@ from synthgen.filters.repetition import repetition
 from synthgen.filters.seen import Seen
 from synthgen.records import (
     REFUSED,
-    TAKEN,
+    SUPPLIED,
     THINKING_ONLY,
     TOO_LONG,
     UNPARSABLE,
@@ -162,8 +162,8 @@ class TextRules:
         plain = normalise(text)
         if len(plain) - plain.count(" ") < self._cfg.min_chars:
             return self._no("empty", 0.0)
-        taken = candidate.given.get(TAKEN, ())
-        if self._cfg.truncation and (field := self._full(data, taken)):
+        supplied = candidate.given.get(SUPPLIED, ())
+        if self._cfg.truncation and (field := self._full(data, supplied)):
             return self._no("truncated", 1.0, field=field)
         fields = [(name, data[name]) for name in self._task.free_fields if data.get(name) not in (None, "")]
         for name, value in fields:
@@ -172,7 +172,7 @@ class TextRules:
         for name, value in fields:
             if (share := repetition(normalise("\n".join(self._wording(value))))) > self._cfg.max_repetition:
                 return self._no("repetition", share, field=name)
-        if open_end := self._open_end(data, taken):
+        if open_end := self._open_end(data, supplied):
             return self._no("truncated", 1.0, **open_end)
         share, parent = self._copied(plain, candidate.demonstrations)
         if share > self._cfg.max_copy:
@@ -182,17 +182,17 @@ class TextRules:
     def _no(self, reason: str, score: float, **details: str) -> Verdict:
         return Verdict(check=self.name, outcome="reject", reason=reason, score=score, details=details)
 
-    def _full(self, data: Json, taken: Collection[str]) -> str | None:
+    def _full(self, data: Json, supplied: Collection[str]) -> str | None:
         for name, limit in self._limits.items():
-            if name not in taken and len(as_text(data.get(name, ""))) >= limit:
+            if name not in supplied and len(as_text(data.get(name, ""))) >= limit:
                 return name
         return None
 
-    def _open_end(self, data: Json, taken: Collection[str]) -> dict[str, str] | None:
+    def _open_end(self, data: Json, supplied: Collection[str]) -> dict[str, str] | None:
         """Return the first written field that ends in the middle, and the word or mark that it ends with."""
         for name, endings in self._endings.items():
             text = data.get(name)
-            if name not in taken and isinstance(text, str) and (end := endings.open_end(text)):
+            if name not in supplied and isinstance(text, str) and (end := endings.open_end(text)):
                 return {"field": name, "ends_in": end}
         return None
 

@@ -270,7 +270,7 @@ class StudentConfig:
     """Processes that train the student together, each on its part of every batch: a number, or `auto` for one per GPU (1
     without GPUs). The figures do not depend on it. docs/student.md says when it pays."""
     launcher: str = "processes"
-    """Where the workers run: `processes` of this machine, or `ray` for the machines of a Ray cluster."""
+    """Starts the workers as `processes` of this machine, or with `ray` on the machines of a Ray cluster."""
     fsdp: bool = False
     """Divide the weights of an instruct model among the workers (FSDP), for one that does not fit into the memory of one
     GPU. Other students are small, and each worker holds the whole model."""

@@ -124,7 +124,7 @@ async def test_a_text_that_ends_in_the_middle_was_cut_off(candidate: Make, news_
 async def test_a_text_that_no_model_wrote_is_not_cut_off(candidate: Make, news_task: Task, text: str) -> None:
     check = TextRules(news_task, FiltersConfig(max_repetition=1.0), {}.__getitem__, news_task.free_schema)
     assert (await check(candidate(text))).reason == "truncated"
-    assert (await check(candidate(text, given={"taken": ["text"]}))).outcome == "pass"
+    assert (await check(candidate(text, given={"supplied": ["text"]}))).outcome == "pass"
 
 
 async def test_an_ending_that_seeds_have_is_whole(candidate: Make, news_task: Task) -> None:

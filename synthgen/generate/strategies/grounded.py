@@ -9,7 +9,7 @@ from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
-from synthgen.records import PROPOSED, TAKEN, Json, Message, PlannedSlot, Sample
+from synthgen.records import PROPOSED, SUPPLIED, Json, Message, PlannedSlot, Sample
 from synthgen.safety.fences import fence
 from synthgen.tasks.passages import Passage
 from synthgen.tasks.task import Task
@@ -111,7 +111,7 @@ class Grounded:
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample]) -> Asking:
         passage = self._by_id[planned.given[PASSAGE]["id"]]
         own: Json = {} if self._cfg.field is None else {self._cfg.field: passage.text}
-        given: Json = {TAKEN: list(own)} if own else {}
+        given: Json = {SUPPLIED: list(own)} if own else {}
         if self._part is None:  # the passage is all that a label is about, so nobody has chosen the label
             if self._task.labels:
                 given[PROPOSED] = planned.label

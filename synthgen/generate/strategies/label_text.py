@@ -19,7 +19,7 @@ from synthgen.generate.prompting import Prompting, compact
 from synthgen.generate.strategy import Asking, Resources
 from synthgen.numerics.anchors import STRENGTH, anchor_rows, anchored_shares
 from synthgen.numerics.regression import Floats, regression
-from synthgen.records import PROPOSED, TAKEN, Json, Message, PlannedSlot, Sample, canonical, content_id
+from synthgen.records import PROPOSED, SUPPLIED, Json, Message, PlannedSlot, Sample, canonical, content_id
 from synthgen.safety.fences import fence
 from synthgen.tasks.task import THINKING_FIELD
 
@@ -144,7 +144,7 @@ class LabelText:
         place = self._places[planned.given[TEXT]["id"]]
         data: Json | None = self._texts[place]
         proposed = planned.model_copy(update={"label": self._proposal(place, planned.label)})
-        given: Json = {TAKEN: list(self._task.input)}
+        given: Json = {SUPPLIED: list(self._task.input)}
         if self._shares is not None:
             given[PROPOSED] = proposed.label
         if self._part is None:
