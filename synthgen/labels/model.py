@@ -17,6 +17,7 @@ from synthgen.labels.sources import (
     Disagreement,
     Intent,
     Ints,
+    agreed_bias,
     calibrate,
     combine,
     confusion,
@@ -97,6 +98,8 @@ class LabelModel:
     intent: Intent
     matrices: Mapping[str, Floats]
     disagreed: Disagreement | None
+    agreed_bias: float | None = None
+    """The generator's bias by the texts on which prompt and anchors agree. It counts where `disagreed` is None."""
 
     def base(self, vectors: Floats) -> Floats:
         """Return the classifier's probabilities (texts, labels) for texts that it was not fitted to."""
@@ -141,11 +144,12 @@ def fit(anchors: Anchors, texts: Texts, rounds: int = 3, folds: int = 5) -> Labe
     anchor_logits = _logits(anchored, texts.vectors)
     checked = texts.named.get(CHECK, np.zeros((count, labels)))
     disagreed = disagreement(best.unaided, texts.intents, anchor_logits.argmax(1), checked)
+    agreed = agreed_bias(texts.intents, anchor_logits.argmax(1), checked)
     unaided = _corrected(best.unaided, disagreed, texts.intents, anchor_logits)
     posterior = _with_answers(unaided, texts.people)
     final = _classifier(anchors, texts, posterior, np.ones(count, dtype=np.bool_))
     return LabelModel(
-        anchors, posterior, unaided, final, anchored, best.sharpness, best.intent, best.matrices, disagreed
+        anchors, posterior, unaided, final, anchored, best.sharpness, best.intent, best.matrices, disagreed, agreed
     )
 
 

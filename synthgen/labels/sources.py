@@ -36,6 +36,8 @@ _SLACK = 0.1
 """Share of texts without any label that the estimate may show by chance."""
 _CONFIRMED = 0.7
 """Treat a label check as competent when it confirms at least this share of labels."""
+_AGREED_TEXTS = 10.0
+"""Number of texts that a competent check's share counts as, where the bias is estimated from agreement alone."""
 _BIAS_SCALE, _BIAS_POWER, _MOST_BIAS = 0.03, 8.0, 0.5
 """Scale and power of the bias, which grows as fewer labels are confirmed, and its upper bound. At 0.5, the samples of a
 label count as at most two rows."""
@@ -170,10 +172,7 @@ class Disagreement(NamedTuple):
         It is estimated from the labels that the label check does not confirm. More samples with systematic errors add
         little information: n samples of a label count as n / (1 + bias n) rows, which is at most 1 / bias.
         """
-        competent = min(1.0, self.confirmed / _CONFIRMED)
-        stray = max(0.0, self.neither - _SLACK)
-        trust = max((1.0 - stray) * competent, 0.01)
-        return float(min(_BIAS_SCALE * (trust**-_BIAS_POWER - 1.0), _MOST_BIAS))
+        return _bias(max(0.0, self.neither - _SLACK), self.confirmed)
 
     def doubts(self, other: Mask) -> Floats:
         """Return for each text the share of its probabilities that must come from the anchors alone, from 0 to 0.75.
@@ -196,6 +195,25 @@ class Disagreement(NamedTuple):
         vague = vague / vague.sum(1, keepdims=True)
         shifted = _multiplied(posterior, intents, self.odds)
         return np.asarray((1 - self.neither) * shifted + self.neither * vague, dtype=np.float64)
+
+
+def agreed_bias(intents: Ints, anchored: Ints, checked: Floats) -> float | None:
+    """Estimate the bias from the texts alone on which the anchors' label `anchored` is the prompt's.
+
+    This needs no texts on which they disagree, of which a short run has few. The share of labels that the label check
+    confirms is shrunk towards that of a competent check. None with too few answers.
+    """
+    same = (checked.sum(1) > 0) & (anchored == intents)
+    if same.sum() < _LEAST_ASKED:
+        return None
+    hits = float((checked.argmax(1) == intents)[same].sum())
+    return _bias(0.0, (hits + _CONFIRMED * _AGREED_TEXTS) / (float(same.sum()) + _AGREED_TEXTS))
+
+
+def _bias(stray: float, confirmed: float) -> float:
+    """Return the bias for a share of texts that belong to no label, and a share of labels that the check confirms."""
+    trust = max((1.0 - stray) * min(1.0, confirmed / _CONFIRMED), 0.01)
+    return float(min(_BIAS_SCALE * (trust**-_BIAS_POWER - 1.0), _MOST_BIAS))
 
 
 def disagreement(posterior: Floats, intents: Ints, anchored: Ints, checked: Floats) -> Disagreement | None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.labels.model import LabelModel, Texts
-from synthgen.labels.sources import Disagreement, Mask
+from synthgen.labels.sources import Mask
 from synthgen.numerics.folds import stratified_folds
 from synthgen.numerics.regression import Floats, effective, regression, softmax
 from synthgen.records import Json
 
-_UNCHECKED = 0.1
-"""The bias when the label check was not asked. The samples then count enough for good texts to help, and too little for
+UNCHECKED = 0.1
+"""The bias when the label check was asked too little. The samples then count enough for good texts to help, and too little for
 bad texts to do great harm."""
 _MOST = 1.0
 _BALANCE = (0.33, 3.0)
@@ -54,10 +54,10 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
     """
     kept = ~np.asarray(excluded, dtype=np.bool_)
     sure = np.where(texts.answered(), 1.0, model.posterior.max(1, initial=0.0) ** 2)
-    factor = expected_factor(model.disagreed, float(kept.sum()) / len(model.anchors.labels)) if most is None else most
+    factor = expected_factor(_bias(model), float(kept.sum()) / len(model.anchors.labels)) if most is None else most
     record: Json = {"factor": round(factor, 3), "chosen_by": "config" if most is not None else "label check"}
     if most is None and model.disagreed is None:
-        record["chosen_by"] = "default"
+        record["chosen_by"] = "default" if _bias(model) == UNCHECKED else "agreement"
     asked = int((texts.answered() & kept).sum()) >= _LEAST_ANSWERS
     if most is None and len(texts) and (asked or len(model.anchors.seeds)):
         steps = _STEPS if asked else (0.0, 1.0)
@@ -75,16 +75,14 @@ def weigh(model: LabelModel, texts: Texts, excluded: Sequence[bool], most: float
     return Weights(np.asarray(weights, dtype=np.float64), factor, record)
 
 
-def expected_factor(disagreed: Disagreement | None, per_label: float) -> float:
-    """Return the weight of a sample relative to a seed, when there are `per_label` samples of each label.
-
-    It depends on the share of labels that the label check confirms.
-    """
-    return 1.0 / (1.0 + _bias(disagreed) * per_label)
+def expected_factor(bias: float, per_label: float) -> float:
+    """Return the weight of a sample relative to a seed, when a generator has this bias and each label `per_label` samples."""
+    return 1.0 / (1.0 + bias * per_label)
 
 
-def _bias(disagreed: Disagreement | None) -> float:
-    return _UNCHECKED if disagreed is None else disagreed.bias
+def _bias(model: LabelModel) -> float:
+    """Return the generator's bias by the label check, and at least `UNCHECKED` where the check was asked too little."""
+    return max(UNCHECKED, model.agreed_bias or 0.0) if model.disagreed is None else model.disagreed.bias
 
 
 def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Floats:
@@ -96,7 +94,7 @@ def _weights(model: LabelModel, texts: Texts, kept: Mask, weights: Floats) -> Fl
     answered = texts.answered() & kept
     others = np.where(answered, 0.0, weights) * kept
     generated = answered & (texts.intents >= 0)
-    of_label = 1.0 / (1.0 + _bias(model.disagreed) * (model.posterior.T @ generated))
+    of_label = 1.0 / (1.0 + _bias(model) * (model.posterior.T @ generated))
     sure = answered * np.where(generated, model.posterior @ of_label, 1.0)
     given, mass = model.posterior.T @ sure, model.posterior.T @ others
     wanted = (given + mass).mean() - given

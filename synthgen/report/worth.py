@@ -88,6 +88,7 @@ def weights(model: Json | None, trained: Json | None) -> str | None:
         "people": f"chosen by {judges['people']}",
         "config": "set by labels.weight",
         "default": "no independent source tells how many labels are right",
+        "agreement": f"the label check does not confirm enough of the labels that the {known} support",
     }.get(
         chosen["chosen_by"], f"the label check agrees with {_percent(confirmed)} of the labels that the {known} support"
     )

@@ -8,6 +8,7 @@ from synthgen.labels.sources import (
     Disagreement,
     Intent,
     Ints,
+    agreed_bias,
     calibrate,
     combine,
     confusion,
@@ -178,6 +179,17 @@ def test_without_answers_of_the_check_nothing_is_known() -> None:
 def test_texts_that_all_agree_leave_the_shares_unknown() -> None:
     asked, _, checked = disagreeing(0.2, 0.8, 0.9)
     assert disagreement(EYE[asked], asked, asked, checked) is None
+
+
+@pytest.mark.parametrize(("check", "low", "high"), [(0.9, 0, 0), (0.7, 0, 0.02), (0.4, 0.4, 0.5)])
+def test_texts_that_all_agree_show_a_generator_whose_labels_the_check_does_not_confirm(
+    check: float, low: float, high: float
+) -> None:
+    asked, _, checked = disagreeing(1.0, 0.0, check)
+    found = agreed_bias(asked, asked, checked)
+    assert found is not None and low <= found <= high
+    checked[9:] = 0
+    assert agreed_bias(asked, asked, checked) is None, "nine answers are too few"
 
 
 def test_the_prompts_labels_get_their_share_of_the_mass() -> None:

@@ -8,7 +8,7 @@ from planted import LABELS, Planted, planted
 
 from synthgen.labels.model import LabelModel, Texts, fit
 from synthgen.labels.sources import Disagreement
-from synthgen.labels.weights import expected_factor, weigh
+from synthgen.labels.weights import UNCHECKED, expected_factor, weigh
 
 EYE = np.eye(len(LABELS))
 
@@ -37,16 +37,26 @@ CONFIRMED = Disagreement(right=0.9, neither=0.0, confirmed=0.9, odds=0.0)
 def test_a_thousand_samples_of_a_label_count_as_many_rows_as_an_independent_check_confirms(
     neither: float, confirmed: float, rows: int
 ) -> None:
-    found = expected_factor(Disagreement(1 - neither, neither, confirmed, 0.0), 1000)
+    found = expected_factor(Disagreement(1 - neither, neither, confirmed, 0.0).bias, 1000)
     assert 1000 * found == pytest.approx(rows, rel=0.05)
 
 
 def test_without_a_check_samples_weigh_little() -> None:
-    assert expected_factor(None, 1000) * 1000 == pytest.approx(10, rel=0.02)
+    assert expected_factor(UNCHECKED, 1000) * 1000 == pytest.approx(10, rel=0.02)
 
 
 def test_few_samples_of_an_unverified_generator_count_nearly_in_full() -> None:
-    assert expected_factor(None, 1) > 0.9
+    assert expected_factor(UNCHECKED, 1) > 0.9
+
+
+def test_unconfirmed_labels_lower_the_weight_even_if_seeds_and_prompt_never_disagree() -> None:
+    case = planted(texts=400, prompt=0.95, check=0.9, seed=1)
+    model = dataclasses.replace(fit(case.anchors, case.texts), disagreed=None)
+    confirmed, not_confirmed = (
+        weigh(dataclasses.replace(model, agreed_bias=bias), case.texts, [False] * 400) for bias in (0.0, 0.4)
+    )
+    assert confirmed.record["chosen_by"] == "default" and not_confirmed.record["chosen_by"] == "agreement"
+    assert confirmed.factor == expected_factor(UNCHECKED, 100) and not_confirmed.factor == expected_factor(0.4, 100)
 
 
 def test_a_confirmed_generators_samples_weigh_about_as_much_as_seeds() -> None:
@@ -111,7 +121,7 @@ def test_answers_that_confirm_the_samples_raise_a_low_weight() -> None:
     case = planted(noise=0.35, seeds=2)
     model, texts = answered(case, 40, case.truth)
     found = weigh(dataclasses.replace(model, disagreed=None), texts, [False] * 240)
-    assert found.factor == pytest.approx(2 * expected_factor(None, 60))
+    assert found.factor == pytest.approx(2 * expected_factor(UNCHECKED, 60))
     assert found.record["chosen_by"] == "people"
 
 

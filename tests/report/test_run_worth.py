@@ -99,6 +99,10 @@ def test_a_share_just_below_100_percent_is_not_rounded_to_it() -> None:
             "in training a sample weighs at most 0.45 and a seed 2: no independent source tells how many labels are right",
         ),
         (
+            {"chosen_by": "agreement"},
+            "in training a sample weighs at most 0.45 and a seed 2: the label check does not confirm enough of the labels that the seeds support",
+        ),
+        (
             {"chosen_by": "seeds", "factor": 0.0},
             "samples were left out: they made the student worse on the seeds",
         ),
