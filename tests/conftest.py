@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra._internal.config_repository import ConfigRepository
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
+from remembered import remembering
 
 from synthgen.ledger import Ledger, Reader, durable, schema
 from synthgen.records import Candidate, PersonAnswer, Sample, content_id
@@ -28,6 +30,8 @@ NEWS_LABELS = {"business": "companies and money", "science": "research", "sport"
 # A property must not fail because the machine is busy: neither a limit on an example nor one on its making.
 settings.register_profile("busy", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+ConfigRepository.load_config = remembering(ConfigRepository.load_config)
 
 gc.set_threshold(10_000, 20, 20)  # the tests of a worker share one large heap, and most leave nothing to collect
 

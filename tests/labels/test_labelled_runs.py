@@ -2,25 +2,25 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.cli import dispatch
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import PersonAnswer
 
 Answers = Callable[[Path], list[PersonAnswer]]
-SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SMOKE = ["run", "experiment=smoke", "run.dir=out", "engine.in_flight=4"]
 
 
 def label(lines: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*SYNTHGEN, "label", "out", *arguments]
-    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120)
+    return forks.run(command, input=lines, capture_output=True, text=True)
 
 
 def dataset(folder: Path) -> list[dict[str, str]]:
@@ -44,7 +44,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
     tmp_path: Path, answers_of: Answers
 ) -> None:
     settings = ["budget.target=100000", "engine.delay=0.1", "judge=none"]
-    run = subprocess.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
+    run = forks.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

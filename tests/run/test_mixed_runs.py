@@ -5,12 +5,12 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 
 from synthgen.cli import dispatch
@@ -69,9 +69,7 @@ def test_each_group_is_one_strategys_and_only_few_shot_shows_accepted_samples(wh
 
 @pytest.mark.slow
 def test_a_killed_mixed_run_goes_on_to_the_plan_and_dataset_of_an_undisturbed_one(whole: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "synthgen", *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL
-    )
+    process = forks.Popen([*forks.SYNTHGEN, *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not _has_accepted("cut", 20):
         assert process.poll() is None and time.monotonic() < deadline

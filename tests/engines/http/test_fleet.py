@@ -195,11 +195,11 @@ async def test_a_request_that_was_never_sent_loses_no_attempt(fleet_of: MakeFlee
 async def test_a_probe_that_waits_behind_other_requests_does_not_take_an_endpoint_out_of_use(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.4)
-    one_at_a_time = stand_in({"kind": "status", "count": 1}, max_num_seqs=1, delay=0.15)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.25)
+    one_at_a_time = stand_in({"kind": "status", "count": 1}, max_num_seqs=1, delay=0.1)
     fleet = fleet_of(one_at_a_time)
-    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(12)))
-    assert len(outcomes) == 12
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(9)))
+    assert len(outcomes) == 9
     assert news == []
 
 
