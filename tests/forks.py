@@ -1,7 +1,7 @@
 """Processes that start in milliseconds, because they are forked from one that has imported what they need.
 
-`forks` is for functions, `Popen` and `run` for the command line. `Popen` does not start a new interpreter: tests of
-Python's own options and variables use `subprocess`.
+`forks` is for functions, `Popen` and `run` for `python -m synthgen` and other modules of it. They start no new
+interpreter: tests of Python's own options and variables use `subprocess`.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -51,8 +52,8 @@ SYNTHGEN = [sys.executable, "-m", "synthgen"]
 
 _NEEDED = (
     "synthgen.cli", "synthgen.run.session", "synthgen.run.preview", "synthgen.run.doctor", "synthgen.run.labelling.flow",
-    "synthgen.labels.web", "synthgen.run.build", "synthgen.student", "synthgen.formats.kinds", "synthgen.report",
-    "faiss", "ftfy", "wordfreq", "rich.live", "scipy.optimize", "scipy.sparse", "jsonschema_rs", "uvloop",
+    "synthgen.labels.web", "synthgen.run.build", "synthgen.engines.fake.stand_in", "synthgen.student",
+    "synthgen.formats.kinds", "synthgen.report", "faiss", "ftfy", "wordfreq", "rich.live", "scipy.optimize", "scipy.sparse", "jsonschema_rs", "uvloop",
 )  # fmt: skip
 """Modules that nearly every run imports. With what a first run keeps in memory, they take two of a run's three seconds of CPU."""
 
@@ -64,18 +65,20 @@ _server: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
 
 class Popen(subprocess.Popen):
-    """Run `[*SYNTHGEN, *words]` like `subprocess.Popen`, as a child of this process that starts in milliseconds.
+    """Run a module of synthgen like `subprocess.Popen`, as a child of this process that starts in milliseconds.
 
     `preexec_fn` must be a function that pickles.
     """
 
     def _execute_child(self, args: Any, _executable: Any, preexec_fn: Any, *others: Any) -> None:
         (_, _, cwd, env, _, _, _, read_in, write_in, read_out, write_out, read_error, write_error, *_) = others
-        assert list(args[:3]) == SYNTHGEN, args
+        assert is_forked(args), args
         request = {
+            "module": args[2],
             "words": args[3:],
             "cwd": str(cwd or Path.cwd()),
             "env": dict(env or os.environ),
+            "session": others[-2],
             "first": preexec_fn,
         }
         streams = [theirs if theirs >= 0 else own for own, theirs in enumerate((read_in, write_out, write_error))]
@@ -116,9 +119,23 @@ def run(
     return done
 
 
+def is_forked(command: Any) -> bool:
+    """Return True for `[sys.executable, "-m", "synthgen", ...]`, or with another module of synthgen."""
+    return list(command[:2]) == [sys.executable, "-m"] and command[2].split(".")[0] == "synthgen"
+
+
+def either(command: Any, **options: Any) -> "subprocess.Popen[Any]":
+    """Fork what can be forked, and start anything else as `subprocess` does."""
+    return (Popen if is_forked(command) else subprocess.Popen)(command, **options)
+
+
+like_subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": either, "run": run})
+"""Stands in for the module `subprocess` where code under test starts modules of synthgen."""
+
+
 async def create_subprocess_exec(*command: str, **options: Any) -> asyncio.subprocess.Process:
     """Start `[*SYNTHGEN, *words]` like the function of this name in asyncio."""
-    with mock.patch.object(asyncio.unix_events, "subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=Popen)):
+    with mock.patch.object(asyncio.unix_events, "subprocess", like_subprocess):
         return await asyncio.create_subprocess_exec(*command, **options)
 
 
@@ -158,8 +175,11 @@ def _serve(descriptor: int) -> None:
         out, back = os.pipe()
         between = os.fork()
         if between == 0:  # its end makes the test's process the parent of the child
+            parent = os.getpid()
             child = os.fork()
             if child == 0:
+                while os.getppid() == parent:
+                    time.sleep(0.0005)
                 for each in (out, back):
                     os.close(each)
                 connection.close()
@@ -174,9 +194,15 @@ def _serve(descriptor: int) -> None:
 
 
 def _program(
-    streams: list[int], words: list[str], cwd: str, env: dict[str, str], first: Callable[[], object] | None
+    streams: list[int],
+    module: str,
+    words: list[str],
+    cwd: str,
+    env: dict[str, str],
+    session: bool,
+    first: Callable[[], object] | None,
 ) -> None:
-    """Be `python -m synthgen` in this process."""
+    """Be `python -m MODULE` in this process."""
     for own, theirs in enumerate(streams):
         os.dup2(theirs, own)
     os.closerange(3, max(streams) + 1)
@@ -184,6 +210,8 @@ def _program(
     os.environ.clear()
     os.environ.update(env)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if session:
+        os.setsid()
     if first:
         first()
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
@@ -192,4 +220,6 @@ def _program(
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     sys.path[:] = [cwd, *sys.path[2:]]  # the folder of this file is no part of a user's path
     sys.argv = ["synthgen", *words]
-    runpy.run_module("synthgen", run_name="__main__", alter_sys=True)
+    if module != "synthgen":
+        sys.modules.pop(module, None)  # runpy warns of a module that is imported already
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

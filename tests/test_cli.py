@@ -257,10 +257,8 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
     assert "'budget.target=9': only select.* keys can be set here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGUSR1))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
     process = forks.Popen(arguments, stdout=subprocess.PIPE, text=True)

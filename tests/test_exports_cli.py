@@ -46,6 +46,7 @@ def limited(*words: str, limit: int = LIMIT) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_what_a_run_wrote_is_what_export_and_report_write(run: Path) -> None:
     before = exports(run)
     assert dispatch(["export", str(run)]) == dispatch(["report", str(run)]) == 0

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+from unittest import mock
 
 import pytest
-from forks import forks
+from forks import forks, like_subprocess
 from stand_in_servers import serve
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _servers_are_forked() -> Iterator[None]:
+    """Stand-in servers that code under test starts in vLLM's place take no time to start."""
+    with mock.patch("synthgen.engines.vllm.server_process.subprocess", like_subprocess):
+        yield
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """People's answers in real runs, on the replay engine: while one is at work, before it goes on, and after it."""
 
+import io
 import json
 import subprocess
 import time
@@ -126,11 +127,13 @@ def test_a_fork_takes_the_answers_over_with_the_samples(tmp_path: Path, answers_
 
 
 @pytest.mark.slow
-def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_then_train_says_what_the_answers_were_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert dispatch([*SMOKE, "budget.target=30", "student=frozen"]) == 0
-    done = label("business\nn\nscience\n", "--count", "3", "--then", "train")
-    assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("business\nn\nscience\n"))
+    assert dispatch(["label", "out", "--count", "3", "--then", "train"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("3 labels: ") and last.endswith("on held-out rows (accuracy, 120 rows)"), last
     assert " to " in last
     rows = dataset(tmp_path / "out")

@@ -61,6 +61,7 @@ async def served(make_run: Make) -> AsyncIterator[Served]:
         await process.wait()
 
 
+@pytest.mark.slow
 async def test_the_sign_in_link_works_once_and_sets_a_strict_cookie(served: Served) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as stranger:
         for path in ("/", "/api/question", "/?token=", "/?token=wrong"):
