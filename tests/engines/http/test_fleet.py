@@ -332,16 +332,21 @@ async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
 
 
 @pytest.mark.slow
-async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(fleet_of: MakeFleet) -> None:
+async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(
+    fleet_of: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SILENT_SECONDS", 1.0)
     said: list[str] = []
     server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     warming = asyncio.create_task(fleet_of(f"http://127.0.0.1:{port}/v1").warm_up([LABELS], said.append))
-    await asyncio.sleep(3)
+    async with asyncio.timeout(20):
+        while not said:
+            await asyncio.sleep(0.05)
     warming.cancel()
     server.close()
     await asyncio.gather(warming, return_exceptions=True)
-    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 2 s; still waiting for the first one"]
+    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 1 s; still waiting for the first one"]
 
 
 async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(
