@@ -209,6 +209,7 @@ def _program(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # follows TMPDIR
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if session:
         os.setsid()
