@@ -42,7 +42,7 @@ types: install
 
 unit: install
 	$(BIN)/python -m pytest -m "not vllm and not thorough" -n 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m "vllm and not thorough"
+	$(BIN)/python -m pytest -m "vllm and not thorough" tests/integration
 
 test-thorough: install  ## run the tests that repeat on more cases what others check
 	$(BIN)/python -m pytest -m thorough -n 2 --dist loadfile --no-loadscope-reorder

@@ -32,6 +32,23 @@ settings.load_profile("busy")
 gc.set_threshold(10_000, 20, 20)  # the tests of a worker share one large heap, and most leave nothing to collect
 
 
+_LONGEST = (
+    "tests/test_sweeps.py", "tests/cluster/test_shards.py", "tests/benchmarks/test_student_gain.py",
+    "tests/integration/test_crash_safety.py", "tests/integration/test_wheel.py", "tests/student/test_killed_training.py",
+)  # fmt: skip
+"""Files that come first, so that no worker is left with one of them when the other has nothing to do."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    for item in items:
+        if item.get_closest_marker("vllm") and not item.nodeid.startswith("tests/integration/"):
+            raise pytest.UsageError(
+                f"{item.nodeid}: tests with a real vLLM stand in tests/integration (see the Makefile)"
+            )
+
+
 @pytest.fixture(autouse=True)
 def _interruptible() -> None:
     """A shell starts its background jobs with SIGINT ignored, and Python leaves it so: the tests that raise one need it."""

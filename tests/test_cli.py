@@ -6,11 +6,12 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.cli import dispatch
 from synthgen.config import Config
@@ -18,7 +19,6 @@ from synthgen.errors import ExitCode
 from synthgen.run import lifecycle
 from synthgen.tasks.assets import root
 
-SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SMOKE = ["run", "experiment=smoke", "run.dir=out"]
 
 
@@ -201,9 +201,7 @@ def test_a_second_folder_of_config_files_is_refused(capsys: pytest.CaptureFixtur
 
 @pytest.mark.slow
 def test_hydra_shows_the_composed_config(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*SYNTHGEN, "run", "experiment=smoke", "--cfg", "job"], capture_output=True, text=True, check=True
-    )
+    done = forks.run([*SYNTHGEN, "run", "experiment=smoke", "--cfg", "job"], capture_output=True, text=True, check=True)
     assert "kind: replay" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -259,13 +257,11 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
     assert "'budget.target=9': only select.* keys can be set here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGUSR1))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    process = forks.Popen(arguments, stdout=subprocess.PIPE, text=True)
     wait_for_answers(tmp_path / "out")
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
@@ -279,7 +275,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path:
 def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) -> None:
     settings = ["budget.target=120", "engine.in_flight=8", "engine.delay=0.01"]
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", *settings]) == 0
-    process = subprocess.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
+    process = forks.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
     wait_for_answers(tmp_path / "out")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -290,9 +286,7 @@ def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_second_process_is_refused_with_the_holders_pid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    process = subprocess.Popen(
-        [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05"], stdout=subprocess.DEVNULL
-    )
+    process = forks.Popen([*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05"], stdout=subprocess.DEVNULL)
     try:
         wait_for_answers(tmp_path / "out")
         assert dispatch(["resume", "out"]) == 2

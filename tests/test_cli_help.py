@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 from click.shell_completion import get_completion_class
 
@@ -126,7 +127,7 @@ def test_a_wrong_option_value_is_not_repeated_when_it_is_a_secret(
     ],
 )
 def test_hydras_flags_print_and_start_nothing(words: str, printed: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "synthgen", *words.split()], capture_output=True, text=True)
+    done = forks.run([*forks.SYNTHGEN, *words.split()], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert printed in done.stdout
     assert list(Path().iterdir()) == []

@@ -4,9 +4,10 @@ import json
 import resource
 import shutil
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
+import forks
 import pytest
 
 from synthgen.cli import dispatch
@@ -37,14 +38,15 @@ def exports(folder: Path) -> dict[str, bytes]:
 
 def limited(*words: str, limit: int = LIMIT) -> subprocess.CompletedProcess[str]:
     """The command line where no file may grow past `limit`, which is how a full disk looks to it."""
-    return subprocess.run(
-        [sys.executable, "-m", "synthgen", *words],
+    return forks.run(
+        [*forks.SYNTHGEN, *words],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
+@pytest.mark.slow
 def test_what_a_run_wrote_is_what_export_and_report_write(run: Path) -> None:
     before = exports(run)
     assert dispatch(["export", str(run)]) == dispatch(["report", str(run)]) == 0

@@ -19,6 +19,7 @@ def printed(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_table_of_strategies_has_a_row_for_each_and_names_runs_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +36,7 @@ def test_the_table_of_strategies_has_a_row_for_each_and_names_runs_that_failed(
     assert said[-1] == "without figures: converse--news: synthgen: no dialogue"
 
 
+@pytest.mark.slow
 def test_the_examples_of_tasks_are_an_accepted_and_a_rejected_candidate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.cli import dispatch
 from synthgen.records import PersonAnswer
@@ -17,8 +18,8 @@ from synthgen.records import PersonAnswer
 
 async def answered(name: str, label: str) -> int:
     """Serve the page of a person, give `label` to every sample, and return how many there were."""
-    command = [sys.executable, "-m", "synthgen", "review", "run", "--annotator", name, "--web"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    command = [*SYNTHGEN, "review", "run", "--annotator", name, "--web"]
+    process = await forks.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     url = ""
     while not url:

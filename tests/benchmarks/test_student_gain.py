@@ -4,11 +4,14 @@ import io
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import forks
 import numpy as np
 import pytest
 import yaml
@@ -73,6 +76,12 @@ def write_files(folder: Path) -> dict[str, Path]:
         "train": write_rows(folder / "train.jsonl", train),
         "test": write_rows(folder / "test.jsonl", test),
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runs_are_forked() -> Iterator[None]:
+    with mock.patch("benchmarks.common.subprocess", forks.like_subprocess):
+        yield
 
 
 @pytest.fixture

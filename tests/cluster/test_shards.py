@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
+from forks import SYNTHGEN
 from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
@@ -35,7 +36,6 @@ from synthgen.tasks.assets import root
 from synthgen.tasks.task import Task, TaskConfig
 
 NEWS_LABELS = ("business", "science", "sport", "world")
-SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SHARDED = [
     "run", "experiment=smoke", "shards=2", "budget.target=61", "run.exchange=8", "engine.in_flight=8", "engine.repeat=0.2",
     "judge=none",
@@ -232,7 +232,7 @@ def samples(folder: Path) -> list[tuple[Any, ...]]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with two shards that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = subprocess.run([*SYNTHGEN, *SHARDED, f"run.dir={folder}"], check=False, stdout=subprocess.DEVNULL)
+    done = forks.run([*SYNTHGEN, *SHARDED, f"run.dir={folder}"], check=False, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
     return folder
 
@@ -251,7 +251,7 @@ def test_shards_fill_every_label_exactly_and_are_shown(undisturbed: Path) -> Non
 
 @pytest.mark.slow
 def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Path, undisturbed: Path) -> None:
-    run = subprocess.Popen(
+    run = forks.Popen(
         [*SYNTHGEN, *SHARDED, "run.dir=out", "engine.jitter=0.5"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
     first = tmp_path / "out/shards/1"

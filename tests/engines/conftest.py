@@ -2,15 +2,31 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+from unittest import mock
 
 import pytest
-from forks import forks
+from forks import forks, like_subprocess
 from stand_in_servers import serve
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _servers_are_forked() -> Iterator[None]:
+    """Stand-in servers that code under test starts in vLLM's place take no time to start."""
+    with mock.patch("synthgen.engines.vllm.server_process.subprocess", like_subprocess):
+        yield
+
+
+@pytest.fixture
+def _servers_are_started() -> Iterator[None]:
+    """For tests of what a new process has: its environment, its command line, the time it takes to start."""
+    with mock.patch("synthgen.engines.vllm.server_process.subprocess", subprocess):
+        yield
 
 
 @dataclass

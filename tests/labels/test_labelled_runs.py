@@ -1,26 +1,27 @@
 """People's answers in real runs, on the replay engine: while one is at work, before it goes on, and after it."""
 
+import io
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.cli import dispatch
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import PersonAnswer
 
 Answers = Callable[[Path], list[PersonAnswer]]
-SYNTHGEN = [sys.executable, "-m", "synthgen"]
 SMOKE = ["run", "experiment=smoke", "run.dir=out", "engine.in_flight=4"]
 
 
 def label(lines: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*SYNTHGEN, "label", "out", *arguments]
-    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120)
+    return forks.run(command, input=lines, capture_output=True, text=True)
 
 
 def dataset(folder: Path) -> list[dict[str, str]]:
@@ -44,7 +45,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
     tmp_path: Path, answers_of: Answers
 ) -> None:
     settings = ["budget.target=100000", "engine.delay=0.1", "judge=none"]
-    run = subprocess.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
+    run = forks.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -126,11 +127,13 @@ def test_a_fork_takes_the_answers_over_with_the_samples(tmp_path: Path, answers_
 
 
 @pytest.mark.slow
-def test_then_train_says_what_the_answers_were_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_then_train_says_what_the_answers_were_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert dispatch([*SMOKE, "budget.target=30", "student=frozen"]) == 0
-    done = label("business\nn\nscience\n", "--count", "3", "--then", "train")
-    assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("business\nn\nscience\n"))
+    assert dispatch(["label", "out", "--count", "3", "--then", "train"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("3 labels: ") and last.endswith("on held-out rows (accuracy, 120 rows)"), last
     assert " to " in last
     rows = dataset(tmp_path / "out")

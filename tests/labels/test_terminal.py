@@ -6,13 +6,14 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forks
 import pytest
+from forks import SYNTHGEN
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -23,7 +24,7 @@ from synthgen.records import PersonAnswer, Sample
 
 Make = Callable[..., Path]
 Answers = Callable[[Path], list[PersonAnswer]]
-COMMAND = [sys.executable, "-m", "synthgen", "label", "run"]
+COMMAND = [*SYNTHGEN, "label", "run"]
 PROMPT = "q quit > "
 TOPICS = {
     "订票": "预订、修改或取消机票、火车票和酒店", "天气": "询问天气", "音乐": "播放歌曲", "导航": "路线", "闹钟": "叫醒",
@@ -32,7 +33,7 @@ TOPICS = {
 
 
 def piped(lines: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], input=lines, capture_output=True, text=True, timeout=120)
+    return forks.run([*COMMAND, *arguments], input=lines, capture_output=True, text=True)
 
 
 class Terminal:
@@ -43,7 +44,7 @@ class Terminal:
         self.before = termios.tcgetattr(child)
         self.slave = child
         os.environ["COLUMNS"], os.environ["LINES"] = "80", "24"
-        self.process = subprocess.Popen([*COMMAND, *arguments], stdin=child, stdout=child, stderr=child)
+        self.process = forks.Popen([*COMMAND, *arguments], stdin=child, stdout=child, stderr=child)
         self.said = ""
 
     def until(self, words: str) -> str:
@@ -123,6 +124,7 @@ def test_single_keys_answer_skip_undo_and_quit(
     assert termios.tcgetattr(screen.slave)[3] == screen.before[3], "the terminal is as it was"
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_exit_code_5_with_the_command_that_goes_on_and_the_terminal_as_it_was(
     make_run: Make, answers_of: Answers, terminal: Callable[..., Terminal]
 ) -> None:

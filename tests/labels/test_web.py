@@ -4,19 +4,20 @@ import asyncio
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.records import PersonAnswer
 
 Make = Callable[..., Path]
 Answers = Callable[[Path], list[PersonAnswer]]
-COMMAND = [sys.executable, "-m", "synthgen", "label", "run", "--web"]
+COMMAND = [*SYNTHGEN, "label", "run", "--web"]
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e{{7*7}}"
 
 
@@ -41,7 +42,7 @@ class Served:
 
 
 async def serve(*arguments: str) -> tuple["asyncio.subprocess.Process", str]:
-    process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = await forks.create_subprocess_exec(*COMMAND, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     while line := await asyncio.wait_for(process.stdout.readline(), 60):
         if match := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line.decode()):
@@ -60,6 +61,7 @@ async def served(make_run: Make) -> AsyncIterator[Served]:
         await process.wait()
 
 
+@pytest.mark.slow
 async def test_the_sign_in_link_works_once_and_sets_a_strict_cookie(served: Served) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as stranger:
         for path in ("/", "/api/question", "/?token=", "/?token=wrong"):
@@ -161,7 +163,7 @@ async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
 @pytest.mark.slow
 async def test_a_port_can_be_chosen_and_one_that_is_taken_is_named(served: Served) -> None:
     port = str(urlsplit(served.url).port)
-    done = await asyncio.create_subprocess_exec(*COMMAND, "--port", port, stderr=subprocess.PIPE)
+    done = await forks.create_subprocess_exec(*COMMAND, "--port", port, stderr=subprocess.PIPE)
     _, errors = await asyncio.wait_for(done.communicate(), 60)
     assert done.returncode == 2
     assert f"--port {port}: cannot be used" in errors.decode()

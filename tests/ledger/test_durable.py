@@ -24,7 +24,9 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.endswith((".new", ".old"))]
 
 
-@pytest.fixture(params=[True, False], ids=["exchange", "two renames"])
+@pytest.fixture(
+    params=[pytest.param(True, id="exchange"), pytest.param(False, id="two renames", marks=pytest.mark.slow)]
+)
 def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """True where the file system exchanges two names at once."""
     if not request.param:

@@ -8,6 +8,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,6 +85,7 @@ def markdown(card: str) -> list[str]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXT, min_size=1, max_size=3), TEXT.filter(lambda text: text != "b"), TEXT)
+@pytest.mark.slow
 def test_no_text_changes_the_structure_of_page_card_or_rows(texts: list[str], label: str, description: str) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         found = artefacts(Path(folder), texts, label, description)

@@ -61,6 +61,7 @@ def test_an_adapting_run_that_dies_and_goes_on_makes_the_choices_of_an_undisturb
     assert "Weights by round" in Path("whole/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_ledger_says_of_settled_slots_is_what_the_run_counted() -> None:
     assert dispatch([*MIXED, "run.dir=a"]) == 0
     with Reader(Path("a/ledger.sqlite")) as reader:

@@ -63,6 +63,7 @@ def test_a_run_stopped_in_the_middle_of_chains_is_resumed_to_the_same_dataset(st
         assert Path("cut/dataset", name).read_bytes() == Path("whole/dataset", name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_lineage_of_a_sample_says_how_it_was_made() -> None:
     assert run("converse", "a") == 0
     rows = [json.loads(line) for line in Path("a/dataset/meta/lineage.jsonl").read_text().splitlines()]
@@ -71,6 +72,7 @@ def test_the_lineage_of_a_sample_says_how_it_was_made() -> None:
     assert all({"goal", "most_turns", "ended"} <= row["given"].keys() and row["parents"] for row in made)
 
 
+@pytest.mark.slow
 def test_a_chain_that_dies_costs_its_slot_alone() -> None:
     assert run("converse", "a", "engine.failing=0.2", "engine.attempts=1") == 0
     failed = query("a", "SELECT slot FROM slots WHERE state = 'failed'")

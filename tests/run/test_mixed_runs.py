@@ -5,12 +5,12 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 
 from synthgen.cli import dispatch
@@ -18,6 +18,8 @@ from synthgen.generate.kinds import StrategiesConfig
 from synthgen.ledger import Reader
 from synthgen.records import Json
 from synthgen.report import last_lines
+
+pytestmark = pytest.mark.slow
 
 MIXED = ["run", "experiment=smoke", "generate.strategies={fewshot: 0.6, seeds_only: 0.4}", "engine.in_flight=8"]
 
@@ -67,11 +69,8 @@ def test_each_group_is_one_strategys_and_only_few_shot_shows_accepted_samples(wh
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_killed_mixed_run_goes_on_to_the_plan_and_dataset_of_an_undisturbed_one(whole: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "synthgen", *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL
-    )
+    process = forks.Popen([*forks.SYNTHGEN, *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not _has_accepted("cut", 20):
         assert process.poll() is None and time.monotonic() < deadline
@@ -121,7 +120,6 @@ def test_the_figures_of_strategies_add_up_to_the_runs(whole: Path) -> None:
     assert "<h3>By strategy</h3>" in (whole / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_a_run_of_one_strategy_has_its_figures_in_the_summary_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=a", "budget.target=10"]) == 0
     assert list(summary("a")["strategies"]) == ["fewshot"]
@@ -129,7 +127,6 @@ def test_a_run_of_one_strategy_has_its_figures_in_the_summary_alone(capsys: pyte
     assert "By strategy" not in Path("a/report.html").read_text()
 
 
-@pytest.mark.slow
 def test_a_strategy_is_chosen_alone_by_its_option() -> None:
     assert dispatch(["run", "experiment=smoke", "generate=seeds_only", "run.dir=a", "budget.target=40"]) == 0
     assert query("a", "SELECT DISTINCT strategy FROM slots") == [("seeds_only",)]
@@ -169,7 +166,6 @@ def test_an_unknown_strategy_is_named_with_those_that_there_are(
     )
 
 
-@pytest.mark.slow
 def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*MIXED, "run.dir=a", "budget.target=10"]) == 0
     assert dispatch(["resume", "a", "generate.strategies.seeds_only=0.5", "budget.target=20"]) == 2
@@ -178,7 +174,6 @@ def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str])
     assert query("b", "SELECT DISTINCT strategy FROM slots") == [("fewshot",)]
 
 
-@pytest.mark.slow
 def test_a_run_of_a_version_without_strategies_goes_on_with_few_shot() -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", "budget.target=60", "engine.in_flight=8"]) == 0
     cut = ["run.dir=cut", "budget.target=60", "engine.in_flight=8", "engine.dies_after=150"]
@@ -205,7 +200,6 @@ def test_a_key_that_moved_into_its_strategy_is_named(capsys: pytest.CaptureFixtu
         assert capsys.readouterr().err == said
 
 
-@pytest.mark.slow
 def test_what_the_student_owes_to_each_strategy_is_measured_at_the_end_and_again_by_train() -> None:
     assert dispatch([*MIXED, "budget.target=60", "student=frozen", "run.dir=a"]) == 0
     found = summary("a")

@@ -9,6 +9,8 @@ from synthgen.cli import dispatch
 from synthgen.ledger import Reader
 from synthgen.tasks.assets import root
 
+pytestmark = pytest.mark.slow
+
 RUN = ["run", "experiment=smoke", "engine.delay=0", "judge=none", "student=none", "run.name=first"]
 
 
@@ -53,7 +55,6 @@ def test_a_file_of_the_same_name_with_other_rows_is_not_taken_for_the_runs(
     )
 
 
-@pytest.mark.slow
 def test_files_that_are_nowhere_can_be_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     away = project.parent / "away.jsonl"
     (project / "mine/seeds.jsonl").rename(away)

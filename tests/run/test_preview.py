@@ -1,14 +1,13 @@
 """A preview: a run for real of which nothing stays."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import forks
 import pytest
 
 from synthgen.cli import dispatch
@@ -86,8 +85,8 @@ def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys
 
 @pytest.mark.slow
 def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
-    command = [sys.executable, "-m", "synthgen", *SMOKE, "engine.delay=0.2", "budget.candidates=100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    command = [*forks.SYNTHGEN, *SMOKE, "engine.delay=0.2", "budget.candidates=100000"]
+    process = forks.Popen(command, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any("engine_started" in path.read_text() for path in scratch.glob("*/events.jsonl")):
         assert time.monotonic() < deadline

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
+from forks import SYNTHGEN
 from rich.console import Console
 
 from synthgen.cli import dispatch
@@ -21,7 +23,6 @@ from synthgen.run.display import following
 from synthgen.run.engine import start_engine
 from synthgen.run.status import lines, status
 
-SYNTHGEN = [sys.executable, "-m", "synthgen"]
 ENDLESS = ["run", "experiment=smoke", "run.dir=out", "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
 
 
@@ -33,7 +34,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def working(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A run that is at work in `out`, and has said how it goes at least twice."""
-    process = subprocess.Popen([*SYNTHGEN, *ENDLESS], stdout=subprocess.DEVNULL)
+    process = forks.Popen([*SYNTHGEN, *ENDLESS], stdout=subprocess.DEVNULL)
     until(lambda: (tmp_path / "out/ledger.sqlite").exists() and status(tmp_path / "out")["accepted_per_minute"])
     yield process
     process.kill()
@@ -70,7 +71,7 @@ def test_a_working_run_says_how_far_it_is_and_how_fast(
 
 @pytest.mark.slow
 def test_watching_ends_with_the_run(working: "subprocess.Popen[bytes]") -> None:
-    watcher = subprocess.Popen([*SYNTHGEN, "status", "out", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
+    watcher = forks.Popen([*SYNTHGEN, "status", "out", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
     assert watcher.stdout is not None
     assert json.loads(watcher.stdout.readline())["state"] == "working"
     working.send_signal(signal.SIGINT)

@@ -58,6 +58,7 @@ def test_without_such_a_field_thinking_is_in_no_sample_and_not_in_the_ledger() -
     assert next(rows("SELECT COUNT(thinking) FROM requests")) == (0,)
 
 
+@pytest.mark.slow
 def test_several_samples_a_reply_cannot_share_their_thinking(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", *SMOKE, "model.thinking=on", "generate.items=3", FIELD]) == 2
     assert "generate.items: must be 1" in capsys.readouterr().err

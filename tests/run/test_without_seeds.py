@@ -174,6 +174,7 @@ def test_a_student_without_any_baseline_is_scored_alone(capsys: pytest.CaptureFi
     assert "so the student is compared with no other" in Path("whole/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_accepts_nothing_ends_without_a_student(capsys: pytest.CaptureFixture[str]) -> None:
     Path("texts.txt").write_text("short")  # below the minLength of the task
     assert run("label_text, labels", "student=frozen", "run.dir=none") == 3
@@ -182,6 +183,7 @@ def test_a_run_that_accepts_nothing_ends_without_a_student(capsys: pytest.Captur
     assert dispatch(["train", "none"]) == 2
 
 
+@pytest.mark.slow
 def test_with_a_judge_canaries_are_off_and_the_label_check_shows_no_examples() -> None:
     settings = ["judge=default", "judge.canaries.every=1", "run.round_slots=8", "run.dir=whole"]
     assert run("taxonomy, labels", *settings) in (0, 3)

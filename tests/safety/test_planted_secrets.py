@@ -4,12 +4,11 @@ import asyncio
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import forks
 import pytest
 from aiohttp import web
 
@@ -79,8 +78,8 @@ def echo(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def synthgen(folder: Path, *words: str) -> tuple[int, str]:
     """Exit code, and standard output and error together, of the real command line with the tokens about it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "synthgen", *words],
+    done = forks.run(
+        [*forks.SYNTHGEN, *words],
         cwd=folder,
         env={**os.environ, **PLANTED},
         capture_output=True,

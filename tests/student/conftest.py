@@ -1,6 +1,7 @@
 """Tasks of both kinds, and models small enough to be trained in a test."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,19 @@ def news_eval(news_task: Task) -> list[dict[str, Any]]:
     return read_samples(news_task.eval, news_task, "eval")
 
 
+def seed_texts() -> list[str]:
+    """Return the seed files of all shipped tasks."""
+    return [path.read_text(encoding="utf-8") for path in sorted((root() / "examples").glob("*/seeds.jsonl"))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trainings_do_not_collect_garbage() -> None:
+    """Accelerate collects garbage before each training, which takes half a second in the large heap of a test run."""
+    import accelerate.utils.memory
+
+    accelerate.utils.memory.gc = SimpleNamespace(collect=lambda: 0)
+
+
 @pytest.fixture(scope="session")
 def tiny_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with random weights, and the bundled generator's kind of tokenizer and chat template.
@@ -85,8 +99,7 @@ def tiny_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, set_seed
 
     folder = tmp_path_factory.mktemp("tiny-llama")
-    texts = [path.read_text(encoding="utf-8") for path in sorted((root() / "examples").glob("*/seeds.jsonl"))]
-    tokenizer = AutoTokenizer.from_pretrained(resolve(GENERATOR)).train_new_from_iterator(texts, 2000)
+    tokenizer = AutoTokenizer.from_pretrained(resolve(GENERATOR)).train_new_from_iterator(seed_texts(), 2000)
     set_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -107,7 +120,10 @@ def tiny_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Encoders with random weights and the bundled embedder's tokenizer, by architecture."""
+    """Encoders with random weights and the bundled embedder's kind of tokenizer, by architecture.
+
+    Their vocabulary is small, because most of the time of a checkpoint would go to 31,000 rows of it.
+    """
     from transformers import (
         AutoTokenizer,
         BertConfig,
@@ -119,7 +135,7 @@ def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         set_seed,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve(EMBEDDER))
+    tokenizer = AutoTokenizer.from_pretrained(resolve(EMBEDDER)).train_new_from_iterator(seed_texts(), 2000)
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     small = {**sizes, "intermediate_size": 64, "max_position_embeddings": 70, "pad_token_id": 0}
     distil = {"vocab_size": len(tokenizer), "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}

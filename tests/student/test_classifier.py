@@ -33,7 +33,7 @@ def trained(tmp_path_factory, news_task, news_rows, news_eval):
     """A student of the bundled encoder on the news seeds, and its metrics."""
     out = tmp_path_factory.mktemp("run") / "student"
     # the first half of the eval file stands in for synthetic rows, so that both arms are real
-    config = _config(min_steps=25, epochs=1, seed_repeat=1)
+    config = _config(min_steps=5, epochs=0.1, seed_repeat=1)
     metrics = student.train(news_task, config, news_rows, news_eval[:40], news_eval[60:], out, 3, lambda _: None)
     return out, config, metrics
 

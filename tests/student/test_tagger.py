@@ -107,7 +107,7 @@ def test_targets_that_are_not_in_the_input_get_a_generator_and_the_reason_is_sai
 def test_only_the_first_token_of_a_word_that_is_read_is_trained_on(tiny_encoders, pairs_task):
     tagger = Tagger(pairs_task, config(tiny_encoders["bert"], max_length=10).tagger, lambda _: None)
     made = tagger._fresh()
-    row = TrainingRow({"text": "Unpronounceableness met Ann " + "and so on " * 9, "who": "Ann", "tags": []})
+    row = TrainingRow({"text": "Moonlight met Ann " + "and so on " * 9, "who": "Ann", "tags": []})
     [tagged] = tagger._tagged(made, as_rows(pairs_task, [row]))
     assert len(tagged["labels"]) == len(tagged["input_ids"]) == 10
     tokens = made.tokenizer.convert_ids_to_tokens(tagged["input_ids"])

@@ -1,6 +1,7 @@
 """`synthgen train` and `synthgen resume`: what they ask of the student, and how they end when it is cut short."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -13,28 +14,50 @@ FIGURES = {"mean": None, "low": None, "high": None}
 METRICS = {"metric": "accuracy", "eval_rows": 0, "seeds_only": FIGURES, "synthetic": FIGURES, "gain": FIGURES}
 
 
+RUN = ["run", "experiment=smoke", "student=auto", "run.dir=out", "budget.target=5"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run whose student is not trained."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(student, "train", lambda *_: METRICS)
+        assert dispatch(RUN) == 0
+    return folder / "out"
+
+
 @pytest.fixture
-def trained(tmp_path, monkeypatch):
-    """A run in `out` whose student is trained by what the test puts in place; what that was asked for."""
+def put(tmp_path, monkeypatch):
+    """`put(end)`: lets a training end so, in an empty folder; returns what trainings were asked for."""
     monkeypatch.chdir(tmp_path)
-    asked = []
 
     def put(end):
+        asked = []
+
         def train(*arguments):
             asked.append({"out": arguments[5], "again": arguments[8]})
             return end()
 
         monkeypatch.setattr(student, "train", train)
+        return asked
 
+    return put
+
+
+@pytest.fixture
+def trained(put, finished, tmp_path):
+    """A finished run in `out`, and `put`."""
+    shutil.copytree(finished, tmp_path / "out")
     put(lambda: METRICS)
-    assert dispatch(["run", "experiment=smoke", "student=auto", "run.dir=out", "budget.target=5"]) == 0
-    return put, asked
+    return put
 
 
 @pytest.mark.slow
-def test_a_run_and_its_resume_take_a_finished_student_and_train_does_not(trained, tmp_path):
-    _, asked = trained
-    assert dispatch(["resume", "out"]) == dispatch(["train", "out"]) == 0
+def test_a_run_and_its_resume_take_a_finished_student_and_train_does_not(put, tmp_path):
+    asked = put(lambda: METRICS)
+    assert dispatch(RUN) == dispatch(["resume", "out"]) == dispatch(["train", "out"]) == 0
     assert [call["again"] for call in asked] == [False, False, True]
     assert {call["out"] for call in asked} == {tmp_path / "out/student"}
 
@@ -53,19 +76,18 @@ def test_train_prints_the_closing_lines_of_the_student_and_with_json_all_metrics
 @pytest.mark.parametrize("verb", ["train", "resume"])
 @pytest.mark.slow
 def test_a_signal_ends_with_code_5_and_the_command_that_goes_on(verb, number, trained, capsys):
-    put, _ = trained
-    put(lambda: signal.raise_signal(number))
+    trained(lambda: signal.raise_signal(number))
     assert dispatch([verb, "out"]) == 5
     assert capsys.readouterr().out.splitlines()[-1] == f"synthgen {verb} out"
 
 
 @pytest.mark.parametrize("verb", ["train", "resume"])
+@pytest.mark.slow
 def test_a_full_disk_ends_with_code_3_its_cause_and_the_command_that_goes_on(verb, trained, capsys):
     def full():
         raise WriteError("out/student: cannot be written: No space left on device")
 
-    put, _ = trained
-    put(full)
+    trained(full)
     assert dispatch([verb, "out"]) == 3
     said = capsys.readouterr()
     assert "out/student: cannot be written: No space left on device" in said.err

@@ -1,6 +1,7 @@
 """Ask a person about samples in a terminal or on a web page, or through files: `synthgen label RUN`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from synthgen.annotate.in_force import in_force
@@ -44,7 +45,7 @@ def asked(asking: Asking, web: bool, port: int) -> ExitCode:
 
             from synthgen.labels.web import serve
 
-            asyncio.run(serve(asking, port, print))
+            asyncio.run(serve(asking, port, partial(print, flush=True)))
         else:
             from synthgen.labels import terminal
 

@@ -135,6 +135,7 @@ async def test_a_batch_that_was_never_created_is_sent_again(bench: "StartBench")
         assert [record.status for record in records.load(host.folder)] == ["lost", "completed"]
 
 
+@pytest.mark.slow
 async def test_a_batch_is_not_created_twice_when_the_answer_is_lost(bench: "StartBench") -> None:
     async with bench({"kind": "create_lost", "count": 1}) as host, host.engine() as engine:
         await engine.complete(generating(0))

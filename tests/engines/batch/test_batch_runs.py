@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import forks
 import pytest
 
 from synthgen.cli import dispatch
@@ -31,7 +31,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def words(server: "Server", target: int, *settings: str, out: str = "out") -> list[str]:
     return [
         "run", "experiment=smoke", f"run.dir={out}", f"budget.target={target}", "engine=openai_batch",
-        f"engine.urls=[{server.url}]", "engine.model=m", "engine.quiet=0.2", "engine.poll=0.5",
+        f"engine.urls=[{server.url}]", "engine.model=m", "engine.quiet=0.2", "engine.poll=0.1",
         "engine.least_requests=1", "engine.request_seeds=true", *settings,
     ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def accepted() -> int:
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "synthgen", *command], stdout=subprocess.PIPE, text=True)
+    return forks.Popen([*forks.SYNTHGEN, *command], stdout=subprocess.PIPE, text=True)
 
 
 def wait_for_batch(number: int, out: str = "out") -> None:
@@ -76,9 +76,9 @@ def wait_for_batch(number: int, out: str = "out") -> None:
 
 
 def test_a_run_of_batches_reaches_its_target_and_feeds_samples_back(stand_in: "StartServer") -> None:
-    server = stand_in(batch_seconds=0.2)
-    assert dispatch(words(server, 60)) == 0
-    assert accepted() == 60
+    server = stand_in(batch_seconds=0.1)
+    assert dispatch(words(server, 40)) == 0
+    assert accepted() == 40
     assert max(asked(server).values()) == 1
     assert all(name.split("/")[1].startswith("generate") for name in asked(server))
     shown = "SELECT COUNT(*) FROM slots, json_each(slots.parents) JOIN samples ON samples.id = value WHERE origin = 'synthetic'"
@@ -99,17 +99,17 @@ def test_the_judge_can_go_through_batches_too_without_any_chat(stand_in: "StartS
 def test_a_run_killed_in_the_middle_of_a_batch_is_resumed_and_nothing_is_asked_twice(
     stand_in: "StartServer", capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = stand_in(batch_seconds=1.5)
-    process = started(words(server, 60))
+    server = stand_in(batch_seconds=0.5)
+    process = started(words(server, 40))
     wait_for_batch(2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert dispatch(["status", "out"]) == 0
     assert "batches     1 batch with" in capsys.readouterr().out
     assert dispatch(["resume", "out"]) == 0
-    assert accepted() == 60
+    assert accepted() == 40
     assert max(asked(server).values()) == 1
-    assert dispatch(words(server, 60, out="undisturbed")) == 0
+    assert dispatch(words(stand_in(batch_seconds=0.05), 40, out="undisturbed")) == 0
     samples = "SELECT data FROM samples ORDER BY position"
     assert query(samples) == query(samples, "undisturbed")
 

@@ -195,11 +195,11 @@ async def test_a_request_that_was_never_sent_loses_no_attempt(fleet_of: MakeFlee
 async def test_a_probe_that_waits_behind_other_requests_does_not_take_an_endpoint_out_of_use(
     stand_in: "StartServer", fleet_of: MakeFleet, news: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.4)
-    one_at_a_time = stand_in({"kind": "status", "count": 1}, max_num_seqs=1, delay=0.15)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.25)
+    one_at_a_time = stand_in({"kind": "status", "count": 1}, max_num_seqs=1, delay=0.1)
     fleet = fleet_of(one_at_a_time)
-    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(12)))
-    assert len(outcomes) == 12
+    outcomes = await asyncio.gather(*(persist(fleet, f"{number}/generate") for number in range(9)))
+    assert len(outcomes) == 9
     assert news == []
 
 
@@ -332,16 +332,21 @@ async def test_warming_up_waits_for_a_server_that_is_not_there_yet(
 
 
 @pytest.mark.slow
-async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(fleet_of: MakeFleet) -> None:
+async def test_a_server_that_accepts_connections_and_stays_silent_is_named_within_seconds(
+    fleet_of: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SILENT_SECONDS", 1.0)
     said: list[str] = []
     server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     warming = asyncio.create_task(fleet_of(f"http://127.0.0.1:{port}/v1").warm_up([LABELS], said.append))
-    await asyncio.sleep(3)
+    async with asyncio.timeout(20):
+        while not said:
+            await asyncio.sleep(0.05)
     warming.cancel()
     server.close()
     await asyncio.gather(warming, return_exceptions=True)
-    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 2 s; still waiting for the first one"]
+    assert said == [f"no answer from http://127.0.0.1:{port}/v1 in 1 s; still waiting for the first one"]
 
 
 async def test_a_server_that_is_not_ready_is_asked_what_it_speaks_once_it_is(

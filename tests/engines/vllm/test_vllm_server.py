@@ -247,6 +247,7 @@ async def test_seeds_are_sent_only_where_wanted(request_seeds: bool, different: 
     assert len(texts) == different
 
 
+@pytest.mark.usefixtures("_servers_are_started")
 async def test_the_key_is_in_the_servers_environment_and_nowhere_else(
     start: StartEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +283,7 @@ async def test_a_server_that_does_not_start_is_a_dead_engine_with_its_last_error
         await start(flags={"max-num-seqs": "many"})
 
 
+@pytest.mark.usefixtures("_servers_are_started")
 async def test_a_server_that_is_not_healthy_in_time_is_a_dead_engine(start: StartEngine) -> None:
     with pytest.raises(EngineDeadError, match="not healthy after 0 s"):
         await start(start_timeout=0.05)

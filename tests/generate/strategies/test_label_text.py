@@ -146,6 +146,7 @@ def test_the_progress_of_ranking_is_told(made: Callable[..., LabelText], monkeyp
     assert said[1:] == [f"{done} of 5 texts embedded" for done in (2, 4, 5)]
 
 
+@pytest.mark.slow
 def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_texts_are_real(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

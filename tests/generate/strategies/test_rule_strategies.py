@@ -115,6 +115,7 @@ def test_a_run_ends_when_every_sentence_is_used_and_says_so(tmp_path: Path, caps
     assert dispatch(["resume", str(folder), more, "--fork", str(tmp_path / "fork")]) == 0
 
 
+@pytest.mark.slow
 def test_a_task_without_labels_ends_when_every_sentence_is_used(tmp_path: Path) -> None:
     templates = {"sentences": [{"question": "{{ who }} has {{ n }} sacks of 12 kilos. How many kilos is that?",
                                 "expression": "{{ n }} * 12", "answer": "{{ n }}"}],

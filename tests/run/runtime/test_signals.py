@@ -13,11 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import forks
 import pytest
+from forks import SYNTHGEN
 
 from synthgen.ledger import Reader
 
-RUN = [sys.executable, "-m", "synthgen", "run", "experiment=smoke", "run.dir=out", "engine.delay=0.05"]
+RUN = [*SYNTHGEN, "run", "experiment=smoke", "run.dir=out", "engine.delay=0.05"]
 Moment = Callable[[Path], bool]
 
 
@@ -44,7 +46,7 @@ def pressed(process: "subprocess.Popen[str]", folder: Path, *moments: Moment) ->
 
 
 def started(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forks.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def at_once(_: Path) -> bool:
@@ -68,7 +70,7 @@ def test_every_ctrl_c_ends_with_5_and_a_run_that_goes_on(
     code, output, errors = pressed(process, tmp_path / "out", *moments)
     assert (code, errors) == (5, "")
     assert output.strip().splitlines()[-1] == "synthgen resume out"
-    more = subprocess.run([*RUN[:3], "resume", "out", "budget.target=5"], capture_output=True, text=True)
+    more = forks.run([*SYNTHGEN, "resume", "out", "budget.target=5"], capture_output=True, text=True)
     assert more.returncode == 0, more.stderr
     assert json.loads((tmp_path / "out/summary.json").read_text())["stopped_by"] == "target"
 
@@ -80,7 +82,7 @@ def test_ctrl_c_when_the_loop_is_over_leaves_the_rest_to_a_resume(
     monkeypatch.chdir(tmp_path)
     process = started("budget.target=5")
     assert pressed(process, tmp_path / "out", happened("stopped"))[0] in (0, 5)
-    assert subprocess.run([*RUN[:3], "resume", "out"], capture_output=True).returncode == 0
+    assert forks.run([*SYNTHGEN, "resume", "out"], capture_output=True).returncode == 0
 
 
 GUARDED = """
@@ -161,7 +163,7 @@ def test_a_run_whose_terminal_is_closed_finishes_its_work_and_goes_on(
     assert process.wait(60) == 5
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert (summary["stopped_by"], summary["counts"]["accepted"] > 0) == ("signal", True)
-    assert subprocess.run([*RUN[:3], "resume", "out", "budget.target=5"], capture_output=True).returncode == 0
+    assert forks.run([*SYNTHGEN, "resume", "out", "budget.target=5"], capture_output=True).returncode == 0
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ The hub is a stand-in on this machine with the few addresses that `datasets` ask
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import datasets
+import forks
 import huggingface_hub
 import pytest
 
@@ -199,8 +199,7 @@ def synthgen(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
     """The program in a process of its own: its libraries read the hub's address when they are imported."""
     here = {**os.environ, "HF_HOME": str(folder.parent / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "synthgen", *arguments]
-    return subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, timeout=120)
+    return forks.run([*forks.SYNTHGEN, *arguments], cwd=folder, env=here, capture_output=True, text=True)
 
 
 @pytest.mark.slow
