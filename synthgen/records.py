@@ -159,7 +159,7 @@ class Request(Record, frozen=True):
     """Number of the group of slots that share the beginning of this prompt, so that one replica can cache it."""
 
 
-class Exchange(Record, frozen=True):
+class AdapterExample(Record, frozen=True):
     """Hold one training example for an adapter: a conversation as a run sends it, and the right answer."""
 
     kind: str

@@ -23,7 +23,16 @@ from synthgen.annotate.answered import (
     sample_of,
     shaped,
 )
-from synthgen.annotate.controls import COLOURS, NOT_A_SAMPLE, Layout, Relations, Spans, Writing, places, texts
+from synthgen.annotate.controls import (
+    COLOURS,
+    NOT_A_SAMPLE,
+    Layout,
+    RelationQuestion,
+    SpanQuestion,
+    TextQuestion,
+    places,
+    texts,
+)
 from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.task import as_text
@@ -95,12 +104,12 @@ def _target(layout: Layout, data: Json) -> str:
     return json.dumps({one.field: data.get(one.field) for one in layout.controls}, ensure_ascii=False)
 
 
-def _spans(layout: Layout) -> Spans | None:
-    return next((one for one in layout.controls if isinstance(one, Spans)), None)
+def _spans(layout: Layout) -> SpanQuestion | None:
+    return next((one for one in layout.controls if isinstance(one, SpanQuestion)), None)
 
 
-def _relations(layout: Layout) -> Relations | None:
-    return next((one for one in layout.controls if isinstance(one, Relations)), None)
+def _relations(layout: Layout) -> RelationQuestion | None:
+    return next((one for one in layout.controls if isinstance(one, RelationQuestion)), None)
 
 
 def files(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -216,7 +225,7 @@ def _plain(text: object) -> str:
 def _written(layout: Layout, where: str, text: str) -> Json:
     """Return the target fields of a text that was written in doccano."""
     first = layout.controls[0]
-    if len(layout.controls) == 1 and isinstance(first, Writing) and not first.as_json:
+    if len(layout.controls) == 1 and isinstance(first, TextQuestion) and not first.as_json:
         return {first.field: text}
     found = json_value(where, "the target", text, "doccano")
     if len(layout.controls) == 1:

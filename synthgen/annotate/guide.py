@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from synthgen.annotate import checks, fields
 from synthgen.annotate.blocks import Block, Example, Heading, Items, Paragraph, Table, as_html, as_json, as_markdown
-from synthgen.annotate.examples import Place, letters, placed, split
-from synthgen.annotate.words import Words, words
+from synthgen.annotate.examples import LabelMargin, letters, placed, split
+from synthgen.annotate.words import GuideWords, words
 from synthgen.records import GOOD, Json, content_id
 from synthgen.tasks.criteria import in_chinese
 from synthgen.tasks.task import as_text
@@ -100,7 +100,7 @@ class _Maker:
         self.named: dict[str, str] = definition.get("labels") or {}
         self._label_field = self._target[0] if self.named else None
         self.chinese = in_chinese(str(definition.get("language") or ""))
-        self.words: Words = words(self.chinese)
+        self.words: GuideWords = words(self.chinese)
 
     def opening(self) -> list[Block]:
         said = self.words.labelled if self.named else self.words.unlabelled
@@ -202,7 +202,7 @@ class _Maker:
             return self.words.not_a_sample
         return self.words.good_sample if answer == GOOD and not self.named else answer
 
-    def _places(self, seeds: Sequence[Json], found: Findings) -> dict[str | None, list[Place]]:
+    def _places(self, seeds: Sequence[Json], found: Findings) -> dict[str | None, list[LabelMargin]]:
         labels = [str(seed[self._label_field]) if self._label_field else None for seed in seeds]
         ids = [content_id(seed) for seed in seeds]
         if seeds and all(key in found.vectors for key in ids):

@@ -43,7 +43,7 @@ def session(run: str, folder: Path, train: bool, ask: Session) -> int:
     trained: Any = retrained(folder, [], ["synthgen", "train", run])
     if isinstance(trained, ExitCode):
         return trained
-    _print([closing.worth(before, trained["student"])])
+    _print([closing.student_change(before, trained["student"])])
     return ExitCode.OK
 
 

@@ -103,7 +103,7 @@ def version_option() -> click.Option:
     )
 
 
-class Text(click.ParamType[str]):
+class TextValue(click.ParamType[str]):
     """Accept a value that does not begin with "-", so that an option without a value does not take the next option."""
 
     name = "text"

@@ -91,7 +91,7 @@ class Alarm:
         return {**vars(self), "value": float(f"{self.value:.6g}"), "bound": float(f"{self.bound:.6g}")}
 
 
-class DriftWatch:
+class DriftMonitor:
     """Compare every round with the first rounds. Call `settled` for every slot in order, after `restore` on resume.
 
     `text` returns the text of a sample without its label. `seeds` are unit vectors of shape (n, dim).

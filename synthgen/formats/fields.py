@@ -20,7 +20,7 @@ CONTENTS = ("text", "content")
 
 
 @dataclass(frozen=True)
-class Fields:
+class ExportFields:
     """Hold a task and the parts of its samples, each as paths into a sample or as a constant text."""
 
     task: TaskView
@@ -63,11 +63,11 @@ class Fields:
         return json.dumps(found, ensure_ascii=False)
 
 
-def fields_of(task: TaskView, export: Mapping[str, Any]) -> Fields:
+def fields_of(task: TaskView, export: Mapping[str, Any]) -> ExportFields:
     """Return the parts that a task's samples have. Raise ConfigError where `export` names a wrong part or field."""
     given = read_parts(export, task.schema)
     usual = {name: value for name, value in _usual(task).items() if export.get(name, "") is not None}
-    return Fields(task, {**usual, **given})
+    return ExportFields(task, {**usual, **given})
 
 
 def _usual(task: TaskView) -> dict[str, Value]:

@@ -4,7 +4,7 @@ from synthgen.errors import ConfigError
 from synthgen.formats.annotated import BRAT, DOCCANO
 from synthgen.formats.arrow import DATASETS
 from synthgen.formats.chat import ALPACA, SHAREGPT, TRL_MESSAGES, TRL_PROMPT_COMPLETION
-from synthgen.formats.fields import Fields
+from synthgen.formats.fields import ExportFields
 from synthgen.formats.format import Format
 from synthgen.formats.openai import OPENAI
 from synthgen.formats.parallel import WMT
@@ -35,7 +35,7 @@ KINDS: dict[str, Format] = {
 """The formats that are made from the parts of a sample. `report.tables` has those of the run's own dataset."""
 
 
-def check_fits(name: str, fields: Fields) -> None:
+def check_fits(name: str, fields: ExportFields) -> None:
     """Raise ConfigError for a format that a task's samples have not the parts of."""
     kind = KINDS[name]
     if kind.fits(fields):

@@ -13,7 +13,7 @@ from functools import cache
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.copies import not_again, written_freely
-from synthgen.generate.parts import Part
+from synthgen.generate.object_requests import ObjectRequest
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
 from synthgen.generate.settings import PromptingConfig
@@ -47,7 +47,7 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
-class Fit:
+class PromptLimit:
     """Hold the limit on the length of prompts."""
 
     room: int
@@ -90,7 +90,7 @@ class Prompting:
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
-        self.fit: Fit | None = None
+        self.fit: PromptLimit | None = None
         """The limit on prompts; None where the model's window is not known."""
 
     def foils(self, count: int) -> int:
@@ -136,9 +136,9 @@ class Prompting:
         sampling = Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words)
         return self._request(f"{planned.slot}/generate", planned.group, messages, self.grammar, sampling)
 
-    def part(self, schema: Json) -> Part:
+    def part(self, schema: Json) -> ObjectRequest:
         """Return the part of a sample, or another object, that has this JSON Schema."""
-        return Part(schema, self.limits, self.step)
+        return ObjectRequest(schema, self.limits, self.step)
 
     def schema_of(self, fields: Sequence[str]) -> Json:
         """Return the JSON Schema of some fields of a sample."""

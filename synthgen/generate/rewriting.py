@@ -17,7 +17,7 @@ TEMPLATE = "rewrite"
 """Name of the template with which every such prompt begins."""
 
 
-class Rewriting:
+class SampleRewriter:
     """Plan slots for the strategy `name`, whose template has its name, and make their requests."""
 
     def __init__(self, prompting: Prompting, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from synthgen.engines.base import Tell
 from synthgen.engines.http.config import ServersConfig
 from synthgen.engines.http.fleet import Fleet
-from synthgen.judge.panel import MEMBER, MemberConfig
+from synthgen.judge.panel import MEMBER, PanelMemberConfig
 from synthgen.records import Completion, Engine, Grammar, Json, Request
 
 _T = TypeVar("_T")
@@ -59,7 +59,7 @@ class Router:
 class JudgeEngines:
     """Start the judge's own endpoints, and route requests to them."""
 
-    def __init__(self, cfg: JudgeEngineConfig, panel: Sequence[MemberConfig]) -> None:
+    def __init__(self, cfg: JudgeEngineConfig, panel: Sequence[PanelMemberConfig]) -> None:
         self._cfg = cfg
         self._panel = panel
         self._judge: Fleet | None = None

@@ -18,7 +18,7 @@ Means = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class Scored:
+class GradedRows:
     """Hold the rated rows that every judge graded and that people called good or bad."""
 
     good: list[bool]
@@ -26,7 +26,7 @@ class Scored:
     """Map each judge to its mean grade for each row."""
 
     @classmethod
-    def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "Scored":
+    def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "GradedRows":
         rows = [(row.good, found) for row, found in zip(rated, means, strict=True) if row.good is not None]
         whole = [
             (good, {name: mean for name, mean in found.items() if mean is not None})
@@ -50,7 +50,7 @@ def study(
     `before` measures the mean grades themselves, rescaled from 1..5 to 0..1. `after` measures held-out probabilities:
     each row's calibrator was fitted without that row. Judges and panel are trusted or not by the latter.
     """
-    scored = Scored.of(rated, means)
+    scored = GradedRows.of(rated, means)
     decided = sum(row.good is not None for row in rated)
     record: Json = {
         "rows": len(scored.good),

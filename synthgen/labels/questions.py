@@ -35,7 +35,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownSample:
     """Hold a sample in the form that is shown to a person."""
 
     fields: Sequence[tuple[str, str]]
@@ -47,7 +47,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReviewTerms:
     """Hold what a session of a review adds to one of `synthgen label`."""
 
     assigned: Sequence[str] | None = None
@@ -95,14 +95,14 @@ class Asking:
     def __init__(
         self,
         form: Form,
-        samples: Mapping[str, Shown],
+        samples: Mapping[str, ShownSample],
         chooser: Chooser,
         answers: Sequence[PersonAnswer],
         annotator: str,
         count: int,
         put: Callable[[Sequence[Change]], None],
         disagreements: bool = False,
-        plan: Plan | None = None,
+        plan: ReviewTerms | None = None,
     ) -> None:
         self.form = form
         self.annotator = annotator
@@ -111,7 +111,7 @@ class Asking:
         self._samples = samples
         self._chooser = chooser
         self._put = put
-        self._plan = plan or Plan()
+        self._plan = plan or ReviewTerms()
         self._disagreements = disagreements
         self._shows_answers = disagreements or self._plan.role is not None
         self._steps: list[_Step] = []

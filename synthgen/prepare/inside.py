@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.chain import make_steps
-from synthgen.prepare.item import Fields, Item, Origin
+from synthgen.prepare.item import Item, Origin, RowFields
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.settings import Settings
 from synthgen.prepare.step import Context
@@ -52,7 +52,7 @@ def cleaned(
             )
     with tempfile.TemporaryDirectory() as folder:
         bases = [settings.file.parent] if settings.file else []
-        fields = Fields((settings.text if own_fields else ()) or tuple(text), label or settings.label)
+        fields = RowFields((settings.text if own_fields else ()) or tuple(text), label or settings.label)
         context = Context(fields, Path(folder), settings.seed, Path(folder), bases)
         logs, sink = list[StepLog](), BytesIO()
         items: Iterable[Item] = [Item(dict(row), Origin("rows", place)) for place, row in enumerate(rows)]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
 from synthgen.numerics.stages import Stages, silent
-from synthgen.publish.parcel import content_of
+from synthgen.publish.upload import content_of
 from synthgen.safety import secrets
 from synthgen.safety.personal import FORMATTED, FREE, find, masked
 from synthgen.safety.untrusted import one_line

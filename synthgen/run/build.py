@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from synthgen.config import Config
-from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.drift import Alarm, DriftMonitor
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.near import NearDuplicate
@@ -189,10 +189,10 @@ def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
     return found
 
 
-async def watch(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftWatch, list[Alarm]]:
+async def drift_monitor(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftMonitor, list[Alarm]]:
     """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.asked)
-    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
+    drift = DriftMonitor(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
     with Reader(ledger.path) as reader:
         drift.inherited(inherited_labels(reader))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))

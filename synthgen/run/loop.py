@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.drift import Alarm, DriftMonitor
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
@@ -47,7 +47,7 @@ class Parts:
     chain: Chain
     planner: Planner
     rules: StopRules
-    drift: DriftWatch
+    drift: DriftMonitor
     ledger: Ledger
     spending: Spending
     shorten: Callable[[PlannedSlot, Sequence[Sample], TooLongError], Awaitable[PlannedSlot | None]]

@@ -62,7 +62,7 @@ class Notes:
         self._engine_info |= info
         self._ledger.set_meta("engine", self._engine_info)
 
-    def engine_news(self, kind: str, news: str) -> None:
+    def engine_event(self, kind: str, news: str) -> None:
         """Write and show a change of an engine's state."""
         self.event(kind, {"why": news})
         self._display.say(news)
@@ -87,7 +87,7 @@ class Notes:
             replicas = {"replicas": dict(servers)} if servers and len(servers) > 1 else {}
             self.event("progress", {**figures, "rejected": dict(progress.rejected), **cost, **replicas})
 
-    def student_tick(self, progress: student.Progress) -> None:
+    def student_tick(self, progress: student.TrainingProgress) -> None:
         """Show the training's progress, and write it now and then."""
         self._display.student(progress.line())
         if self._is_due():

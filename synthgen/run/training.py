@@ -22,7 +22,7 @@ def train(
     folder: Path,
     say: Callable[[str], None],
     again: bool,
-    watch: Callable[[student.Progress], None] | None = None,
+    watch: Callable[[student.TrainingProgress], None] | None = None,
 ) -> Json:
     """Train the student on the ledger's samples, score it, and return its metrics.
 

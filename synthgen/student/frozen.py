@@ -19,7 +19,7 @@ from synthgen.records import Json
 from synthgen.student.config import FrozenConfig
 from synthgen.student.inputs import TEXT, Pair, form_of, inputs_of
 from synthgen.student.labels import answers_of, refuse_others
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow, balance, merged
 from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
 from synthgen.student.vectors import embed, vectors_of
@@ -215,7 +215,13 @@ class Frozen:
     def stratum(self, row: TrainingRow) -> str:
         return self._answers.stratum(row)
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
+    def fit(
+        self,
+        rows: Sequence[TrainingRow],
+        plan: Plan,
+        place: TrainingFolders,  # noqa: ARG002
+        probe: Probe | None = None,  # noqa: ARG002
+    ) -> FrozenStudent:
         """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
         form = form_of(self._task)

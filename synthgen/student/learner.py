@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from synthgen.records import Json
 from synthgen.student.clock import Clock
 from synthgen.student.config import LearnerConfig, StudentConfig
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats
 from synthgen.student.work import Work
@@ -30,7 +30,9 @@ class Learner(Protocol):
     def stratum(self, row: TrainingRow) -> str:
         """Return the stratum of a row, which folds are balanced over."""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any: ...
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Any: ...
 
     def save(self, student: Any, folder: Path) -> None: ...
 
@@ -59,7 +61,7 @@ class Experiment:
     workers: Together | None = None
     """Processes that train in place of this one, or None."""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any:
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None) -> Any:
         """Train a student, in this process or in workers, from the latest checkpoint."""
         if self.workers is not None:
             place = self.workers.trained(rows, plan, place, probe)
@@ -69,5 +71,5 @@ class Experiment:
         training = self.cfg.training
         return Plan(steps, (self.seed + repeat) % 2**32, training.schedule, training.phases)
 
-    def place(self, name: str, report_to: str) -> Place:
-        return Place(self.work.logs(name, report_to), report_to, self.work.checkpoints(name), self.clock)
+    def place(self, name: str, report_to: str) -> TrainingFolders:
+        return TrainingFolders(self.work.logs(name, report_to), report_to, self.work.checkpoints(name), self.clock)

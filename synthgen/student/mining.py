@@ -17,7 +17,7 @@ _LOOKED = 100
 
 
 @dataclass(frozen=True)
-class Limits:
+class NegativeLimits:
     """Say which passages may be a negative, and how many of them a query gets."""
 
     count: int
@@ -40,7 +40,7 @@ def nearest(queries: Floats, passages: Floats, count: int) -> tuple[Floats, Ints
 
 
 def mined(
-    queries: Floats, passages: Floats, own: Ints, right: Sequence[frozenset[int]], limits: Limits, seed: int
+    queries: Floats, passages: Floats, own: Ints, right: Sequence[frozenset[int]], limits: NegativeLimits, seed: int
 ) -> list[list[int]]:
     """Return for each query the indices of its negatives, the hardest first.
 

@@ -12,7 +12,7 @@ UNTAGGED = -100
 
 
 @dataclass(frozen=True)
-class Text:
+class TokenizedText:
     """Hold a tokenized text; `tokens` has the index of the first token of every word that is not cut off."""
 
     words: list[tuple[int, int]]
@@ -28,7 +28,7 @@ class Text:
         return found
 
 
-def read(tokenizer: Any, texts: Sequence[str]) -> list[Text]:
+def read(tokenizer: Any, texts: Sequence[str]) -> list[TokenizedText]:
     """Return the words and tokens of every text, truncated to the tokenizer's `model_max_length`."""
     whole = tokenizer(list(texts), return_offsets_mapping=True, truncation=False, verbose=False)
     cut = tokenizer(list(texts), truncation=True)
@@ -44,7 +44,7 @@ def check_fast(tokenizer: Any, path: str) -> None:
         )
 
 
-def _text(whole: Any, cut: Any, index: int) -> Text:
+def _text(whole: Any, cut: Any, index: int) -> TokenizedText:
     words: dict[int, tuple[int, int]] = {}
     for word, (start, end) in zip(whole.word_ids(index), whole["offset_mapping"][index], strict=True):
         if word is not None:
@@ -53,4 +53,4 @@ def _text(whole: Any, cut: Any, index: int) -> Text:
     for token, word in enumerate(cut.word_ids(index)):
         if word is not None:
             tokens.setdefault(word, token)
-    return Text(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})
+    return TokenizedText(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})

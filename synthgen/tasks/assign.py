@@ -23,7 +23,7 @@ NONE = "none"
 _OR_NONE = f" | {NONE}"
 
 
-class Wish(NamedTuple):
+class RequestedValue(NamedTuple):
     """Hold one value that a slot asks for, for prompts and checks."""
 
     steps: Steps
@@ -74,7 +74,7 @@ class Wish(NamedTuple):
 class Assigned:
     """Hold what slots may ask for. It is empty for a task without `assign`."""
 
-    wishes: Mapping[str, tuple[Wish, ...]]
+    wishes: Mapping[str, tuple[RequestedValue, ...]]
     """Map each key to the values that it stands for."""
 
     @property
@@ -100,7 +100,7 @@ class Assigned:
         """Return the keys whose values a sample has. A sample with entities of two types has two."""
         return [key for key, wishes in self.wishes.items() if all(wish.granted(data) for wish in wishes)]
 
-    def lacking(self, key: str | None, data: Json) -> Wish | None:
+    def lacking(self, key: str | None, data: Json) -> RequestedValue | None:
         """Return the first value of a key that a sample lacks, or None."""
         return next((wish for wish in self.wishes.get(key or "", ()) if not wish.granted(data)), None)
 
@@ -124,14 +124,14 @@ def label_sets(field: str, labels: Mapping[str, str], rows: Iterable[Json] = ())
     return Assigned(wishes)
 
 
-def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> Wish:
+def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> RequestedValue:
     meanings = "; ".join(f"{label}: {labels[label]}" for label in chosen if labels[label])
-    return Wish((field,), list(chosen), ", ".join(chosen), meanings)
+    return RequestedValue((field,), list(chosen), ", ".join(chosen), meanings)
 
 
 def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Json) -> Assigned:
     """Return what slots ask for. Raise ConfigError for a path without choices, and for too many combinations."""
-    axes: list[list[Wish]] = []
+    axes: list[list[RequestedValue]] = []
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ConfigError(f"task.assign[{number}]: '{path}' is listed twice; remove one of them")
@@ -151,27 +151,27 @@ def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Jso
     return Assigned({_key(paths, wishes): wishes for wishes in product(*axes)} if axes else {})
 
 
-def _key(paths: Sequence[str], wishes: Sequence[Wish]) -> str:
+def _key(paths: Sequence[str], wishes: Sequence[RequestedValue]) -> str:
     if len(wishes) == 1:
         return wishes[0].text
     fields = [path.removesuffix(_OR_NONE) for path in paths]
     return ", ".join(f"{field}={wish.text}" for field, wish in zip(fields, wishes, strict=True))
 
 
-def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[Wish]:
+def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[RequestedValue]:
     """Return what slots may ask for of one entry of `assign`."""
     field = path.removesuffix(_OR_NONE)
     steps, choices = _choices(field, number, schema)
     texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
-    wishes = [Wish(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)]
+    wishes = [RequestedValue(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)]
     if path == field:
         return wishes
-    nothing = Wish(steps, None, NONE, meanings.get(NONE, ""), is_none=True)
+    nothing = RequestedValue(steps, None, NONE, meanings.get(NONE, ""), is_none=True)
     _check_none(nothing, texts, f"task.assign[{number}]: '{path}'", schema)
     return [*wishes, nothing]
 
 
-def _check_none(nothing: Wish, texts: Sequence[str], where: str, schema: Json) -> None:
+def _check_none(nothing: RequestedValue, texts: Sequence[str], where: str, schema: Json) -> None:
     """Raise ConfigError where no sample can have an empty list, or the key would have two meanings."""
     if not nothing.inside:
         raise ConfigError(f"{where} is not in a list, which alone can be empty; remove '| {NONE}'")

@@ -24,7 +24,7 @@ from synthgen.versions.facts import MERGED
 from synthgen.versions.reading import Dataset
 from synthgen.versions.restore import check_free, files_of, write
 from synthgen.versions.roles import Roles, roles_of
-from synthgen.versions.rows import Rows, joined
+from synthgen.versions.rows import DatasetRows, joined
 from synthgen.versions.schema import check_same
 from synthgen.versions.store import pretty
 
@@ -56,7 +56,7 @@ class MergeConfig:
 
 
 @dataclass(frozen=True)
-class Place:
+class RowPlace:
     """Name a row: its dataset, its split, and its number within the split, from 0."""
 
     dataset: str
@@ -108,8 +108,8 @@ class _Joined:
                 self.answers.append(content_id(roles.answer(data)))
                 counts[entry.split] += 1
 
-    def place(self, row: int) -> Place:
-        return Place(self.datasets[self.of[row]].name, *self.places[row])
+    def place(self, row: int) -> RowPlace:
+        return RowPlace(self.datasets[self.of[row]].name, *self.places[row])
 
     def exact(self, rule: str) -> list[tuple[int, int]]:
         """Remove rows whose text an earlier dataset has. Return the pairs with different targets.
@@ -200,9 +200,9 @@ def merge(
     return merged
 
 
-def _result(found: _Joined, work: Path) -> tuple[Rows, dict[int, Json]]:
+def _result(found: _Joined, work: Path) -> tuple[DatasetRows, dict[int, Json]]:
     """Return the rows that stay, and what is to be noted of each: where it is from, and its dataset's licence."""
-    rows, extra = Rows(work), {}
+    rows, extra = DatasetRows(work), {}
     for dataset in found.datasets:
         rows.noted |= dataset.rows.noted
     for row, item in enumerate(found.spool):

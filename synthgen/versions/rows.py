@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     position: int
 
 
-class Rows:
+class DatasetRows:
     """Hold rows in their order. In memory a row takes about 250 bytes, whatever its length."""
 
     def __init__(self, work: Path) -> None:

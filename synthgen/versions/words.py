@@ -6,7 +6,7 @@ from synthgen.records import Json, to_json
 from synthgen.safety.untrusted import escaped, one_line
 from synthgen.versions.diff import KINDS, Diff
 from synthgen.versions.facts import FACTS
-from synthgen.versions.freeze import Frozen
+from synthgen.versions.freeze import FrozenVersion
 from synthgen.versions.merge import Merged, in_words
 from synthgen.versions.store import Version
 
@@ -20,7 +20,7 @@ def short(content: str) -> str:
     return content[:_HASH]
 
 
-def of_frozen(frozen: Frozen) -> list[str]:
+def of_frozen(frozen: FrozenVersion) -> list[str]:
     """Return what `synthgen version` says."""
     version, meta = frozen.version, frozen.version.meta
     if not frozen.new:

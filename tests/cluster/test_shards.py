@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
 from synthgen.cluster.shards import sharded
-from synthgen.cluster.shards.exchange import ENDS, Exchange, Stage
+from synthgen.cluster.shards.exchange import ENDS, ShardExchange, Stage
 from synthgen.cluster.shards.merge import merge
 from synthgen.config import Config
 from synthgen.diversity.embedder import DiversityConfig, HashEncoder
@@ -70,7 +70,7 @@ def test_the_goals_of_the_shards_add_up_to_those_of_the_run(labels: list[str], t
 def test_limits_are_shared_and_limits_that_are_too_small_are_refused() -> None:
     engine = EndpointConfig(urls=["http://127.0.0.1:1/v1"], model="m", in_flight=5, tokens_per_minute=900)
     config = replace(news_config(), engine=engine, shards=2, budget=BudgetConfig(candidates=11))
-    found = [shares.shard_config(config, Path("run"), number, shares.Goal(9, {}), engine) for number in (0, 1)]
+    found = [shares.shard_config(config, Path("run"), number, shares.ShardGoal(9, {}), engine) for number in (0, 1)]
     assert [one.engine.in_flight for one in found] == [3, 2]
     assert [one.engine.tokens_per_minute for one in found] == [450, 450]
     assert [one.budget.candidates for one in found] == [6, 5]
@@ -196,8 +196,8 @@ def test_a_merge_that_is_killed_goes_on_to_the_same_ledger(
 def test_what_is_taken_over_depends_on_the_slot_alone_and_is_on_record(merged: Callable[..., Merged]) -> None:
     own, other = shares.ledgers(merged("run")[0].parent, 2)
 
-    def exchange(ledger: Ledger) -> Exchange:
-        return Exchange(ledger, 0, [own, other], Stage(1, [0, 0], [0, 1]), 2, 1)
+    def exchange(ledger: Ledger) -> ShardExchange:
+        return ShardExchange(ledger, 0, [own, other], Stage(1, [0, 0], [0, 1]), 2, 1)
 
     async def taken(ledger: Ledger, *slots: int) -> list[list[tuple[int | None, str]] | None]:
         one = exchange(ledger)

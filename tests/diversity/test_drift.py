@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from synthgen.diversity.drift import Alarm, AlarmsConfig, DriftWatch
+from synthgen.diversity.drift import Alarm, AlarmsConfig, DriftMonitor
 from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.rounds import ROWS, Accepted, Rounds
 from synthgen.errors import ConfigError
@@ -65,8 +65,8 @@ def slots(*parts: tuple[int, Make], each: int = 4) -> Iterator[Slot]:
             slot += 1
 
 
-def watch(cfg: AlarmsConfig | None = None, labels: Sequence[str] = LABELS) -> DriftWatch:
-    return DriftWatch(cfg or AlarmsConfig(), SLOTS, lambda data: data["text"], labels, SEEDS)
+def watch(cfg: AlarmsConfig | None = None, labels: Sequence[str] = LABELS) -> DriftMonitor:
+    return DriftMonitor(cfg or AlarmsConfig(), SLOTS, lambda data: data["text"], labels, SEEDS)
 
 
 def told(run: Iterator[Slot], cfg: AlarmsConfig | None = None) -> list[Alarm]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import PRESETS, VLLM
 from synthgen.errors import ConfigError
 from synthgen.records import Message, Request
@@ -17,9 +17,9 @@ OTHERS: Any = SimpleNamespace(continues=None)
 
 
 def test_vllm_is_told_to_continue_the_last_turn() -> None:
-    body = Speller("m", {}).body(OPEN, VLLM)
+    body = BodyWriter("m", {}).body(OPEN, VLLM)
     assert (body["add_generation_prompt"], body["continue_final_message"]) == (False, True)
-    other = Speller("m", {}).body(OPEN.model_copy(update={"continues": False}), VLLM)
+    other = BodyWriter("m", {}).body(OPEN.model_copy(update={"continues": False}), VLLM)
     assert not other.keys() & {"add_generation_prompt", "continue_final_message"}
 
 

@@ -12,7 +12,7 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.judge import JudgeConfig, read_calibration, render_once
 from synthgen.judge.pairwise import PairPrompt
-from synthgen.judge.panel import MemberConfig
+from synthgen.judge.panel import PanelMemberConfig
 from synthgen.records import REWRITES, Candidate, Sample, canonical
 from synthgen.safety.fences import fence
 from synthgen.tasks.criteria import read_library
@@ -107,7 +107,7 @@ async def test_the_strict_judge_compares_with_a_prompt_of_its_own(
     news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     engine = Told(lambda _: grade(4.0))
-    panel = [MemberConfig(), MemberConfig(template="judge_strict")]
+    panel = [PanelMemberConfig(), PanelMemberConfig(template="judge_strict")]
     await judge(compares(news_task), news_seeds, engine, panel=panel).rubric(candidate(parents=(news_seeds[0].id,)))
     systems = [request.messages[0].content for request in engine.asked]
     assert ["1 (wrong)" in system for system in systems] == [False, True]

@@ -12,7 +12,7 @@ from synthgen.cli import dispatch
 from synthgen.errors import UserError
 from synthgen.ledger import durable
 from synthgen.publish import hub as hub_client
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.versions.facts import of_run
 
 PUSH = ["--to", "hf:me/news", "--yes"]
@@ -78,7 +78,7 @@ FILES: dict[str, bytes | Path] = {
     "train.jsonl": b'{"a": 1}\n',
     "more.jsonl": b"{}\n",
 }
-PARCEL = Parcel("dataset", "news", FILES, "mit")
+PARCEL = Upload("dataset", "news", FILES, "mit")
 
 
 def send(server: StandInHub) -> str:

@@ -11,12 +11,12 @@ import pytest
 from synthgen.cli import dispatch
 from synthgen.errors import InputError, UserError
 from synthgen.publish import store
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.tasks.assets import root
 from synthgen.tasks.rows import find_source
 
 FILES: dict[str, bytes | Path] = {"train.jsonl": b'{"text": "one"}\n', "meta/lineage.jsonl": b"{}\n"}
-OLD, NEW = (Parcel("dataset", "news", {**FILES, "README.md": text}, "mit") for text in (b"old", b"new"))
+OLD, NEW = (Upload("dataset", "news", {**FILES, "README.md": text}, "mit") for text in (b"old", b"new"))
 TARGET = "memory://bucket/news"
 
 

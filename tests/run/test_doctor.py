@@ -11,10 +11,10 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.run import doctor
-from synthgen.run.doctor import Finding
+from synthgen.run.doctor import Diagnosis
 
 
-def found(folder: Path, what: str) -> Finding:
+def found(folder: Path, what: str) -> Diagnosis:
     (one,) = [one for one in doctor.doctor(folder) if one.what == what]
     return one
 
@@ -102,7 +102,7 @@ def test_few_open_files_are_worth_a_note(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     assert found(tmp_path, "open files").level == "note"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert found(tmp_path, "open files") == Finding("ok", "open files", "without limit per process")
+    assert found(tmp_path, "open files") == Diagnosis("ok", "open files", "without limit per process")
 
 
 def test_a_disk_that_is_full_or_not_ones_own_is_a_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

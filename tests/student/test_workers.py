@@ -19,7 +19,7 @@ from synthgen.errors import ConfigError, WorkersError
 from synthgen.student import ClassifierConfig, GeneratorConfig, PreferenceConfig, StudentConfig, TaggerConfig, kinds
 from synthgen.student.clock import Clock
 from synthgen.student.learner import Experiment
-from synthgen.student.plan import Place, Probe
+from synthgen.student.plan import Probe, TrainingFolders
 from synthgen.student.rows import as_rows
 from synthgen.student.work import Work
 from synthgen.student.workers.config import count_of
@@ -126,7 +126,7 @@ def test_so_have_those_of_a_student_of_preferences(tiny_generator: Path, tmp_pat
     check_same(task, rows, lambda count: StudentConfig(workers=count, preference=cfg), tmp_path)
 
 
-def sharded(rank: int, job: Job, size: int, meeting: str) -> None:
+def sharded(rank: int, job: Job, size: int, rendezvous: str) -> None:
     """Train with FSDP on a CPU, which torch can and accelerate does not offer."""
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
@@ -140,7 +140,7 @@ def sharded(rank: int, job: Job, size: int, meeting: str) -> None:
             self.fsdp_plugin = fsdp_plugin
 
     setattr(AcceleratorState, "__init__", init)  # noqa: B010
-    spawned(rank, job, size, meeting, False)
+    spawned(rank, job, size, rendezvous, False)
 
 
 @pytest.mark.slow
@@ -153,11 +153,11 @@ def test_a_model_that_is_divided_among_the_workers_learns_the_same(
     """Each worker holds half of every weight. A stopped training goes on from its checkpoint, which holds the whole."""
     from torch.multiprocessing import start_processes
 
-    def follow(_: Together, job: Job, place: Place, events: Path) -> None:
+    def follow(_: Together, job: Job, place: TrainingFolders, events: Path) -> None:
         for limit in [0.0, job.seconds] if stopped else [job.seconds]:
             started = replace(job, seconds=limit)  # without time, a training makes one step
-            meeting = str(tmp_path / f"meeting-{limit}")
-            start_processes(sharded, (started, 2, meeting), nprocs=2, start_method="spawn")
+            rendezvous = str(tmp_path / f"rendezvous-{limit}")
+            start_processes(sharded, (started, 2, rendezvous), nprocs=2, start_method="spawn")
 
     monkeypatch.setattr(Together, "_follow", follow)
     cfg = GeneratorConfig(model=str(tiny_generator), **WRITER)

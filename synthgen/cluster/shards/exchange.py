@@ -37,7 +37,7 @@ class Stage:
     """The shards that accept samples in this pass."""
 
 
-class Exchange:
+class ShardExchange:
     """Take over samples for shard `number` of the shards with these ledgers. `every` is the number of slots between exchanges.
 
     `items` is the most candidates of a slot.

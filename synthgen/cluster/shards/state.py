@@ -9,7 +9,7 @@ from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
 from synthgen.run.progress import Progress
-from synthgen.run.shares import STATE, Goal
+from synthgen.run.shares import STATE, ShardGoal
 
 
 @dataclass
@@ -43,7 +43,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ShardRecord:
     """Hold what the ledger of one shard says about it."""
 
     accepted: Mapping[str, int]
@@ -58,14 +58,14 @@ class Standing:
         return str(number) in self.ends
 
 
-NOT_BEGUN = Standing({}, 0, "", {}, "")
+NOT_BEGUN = ShardRecord({}, 0, "", {}, "")
 
 
-def standing(reader: Reader) -> Standing:
+def shard_record(reader: Reader) -> ShardRecord:
     """Return what a shard's ledger says."""
     sql = "SELECT COALESCE(label, ''), COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1"
     failure = "SELECT json_extract(data, '$.failure') FROM events WHERE kind = 'stopped' ORDER BY seq DESC LIMIT 1"
-    return Standing(
+    return ShardRecord(
         accepted=dict(reader.rows(sql)),
         frontier=reader.frontier(),
         stopped_by=reader.meta("stopped_by") or "",
@@ -74,7 +74,7 @@ def standing(reader: Reader) -> Standing:
     )
 
 
-def raised(goals: Sequence[Goal], lost: Sequence[Mapping[str, int]]) -> list[Goal]:
+def raised(goals: Sequence[ShardGoal], lost: Sequence[Mapping[str, int]]) -> list[ShardGoal]:
     """Return the goals with what the merges dropped of each shard."""
     return [goal.with_lost(own) for goal, own in zip(goals, lost, strict=True)]
 

@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from synthgen.engines.batch.following import Batch
+from synthgen.engines.batch.following import SentBatch
 from synthgen.errors import FatalRequestError
 from synthgen.records import Request
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchSettings:
     """Hold the settings of the batches; `synthgen.engines.batch.config` explains them."""
 
     least_requests: int
@@ -30,7 +30,7 @@ class Gathered:
     """Hold a request that waits to be sent."""
 
     request: Request
-    sent: asyncio.Future[Batch | None]
+    sent: asyncio.Future[SentBatch | None]
     """The batch that it is in; None if it goes to the chat API."""
 
 

@@ -81,7 +81,7 @@ class ContextFree:
 
 
 @dataclass(eq=False)
-class Row:
+class ConstrainedReply:
     """Hold one reply as it grows. `drawn` counts the end token, `tokens` does not contain it."""
 
     request: Request

@@ -16,7 +16,7 @@ SCHEMA_WORDS = "Answer with one JSON object and nothing else. It must be valid u
 CHOICE_WORDS = "Answer with exactly one of these, and nothing else:"
 
 
-class Speller:
+class BodyWriter:
     """Write requests to one endpoint as JSON. Prompts and grammars that many requests share are serialised once."""
 
     def __init__(self, model: str, extra: Json) -> None:

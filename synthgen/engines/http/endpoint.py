@@ -19,7 +19,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from synthgen.engines.http import reading
 from synthgen.engines.http.address import ENVIRONMENT
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
 from synthgen.engines.http.headers import Header, quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
@@ -53,7 +53,7 @@ class UnfitError(RetryableError):
 
 
 @dataclass(frozen=True)
-class Manners:
+class RequestSettings:
     """Hold the settings that all requests to an endpoint share."""
 
     timeout: float
@@ -72,22 +72,22 @@ class Endpoint:
         url: str,
         model: str,
         key: str | None,
-        manners: Manners,
+        settings: RequestSettings,
         dialect: Dialect = VLLM,
-        on_lesson: Callable[[str], None] | None = None,
+        on_omitted: Callable[[str], None] | None = None,
     ) -> None:
-        """Open a client. `on_lesson` receives a message for each parameter that the endpoint refuses; if it is None, no
+        """Open a client. `on_omitted` receives a message for each parameter that the endpoint refuses; if it is None, no
         refused parameter is omitted.
         """
         self.url = url.rstrip("/")
         self.model = model
         self.dialect = dialect
-        self._manners = manners
-        self._on_lesson = on_lesson
+        self._settings = settings
+        self._on_omitted = on_omitted
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
-        self._client = make_client(key, manners, {"Content-Type": "application/json"})
-        self._speller = Speller(model, manners.extra_body)
+        self._client = make_client(key, settings, {"Content-Type": "application/json"})
+        self._speller = BodyWriter(model, settings.extra_body)
         self._met: set[str] | None = None
         self.responds = False
         """True once the endpoint has sent any response, a refusal included."""
@@ -107,7 +107,7 @@ class Endpoint:
             if isinstance(outcome, Completion):
                 return outcome
             left -= 1
-            if not left or not self.learns(outcome, body, dialect):
+            if not left or not self.omit_refused(outcome, body, dialect):
                 raise outcome
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
@@ -173,9 +173,9 @@ class Endpoint:
             return failure
         raise failure
 
-    def learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
+    def omit_refused(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
         """Drop a refused parameter from the dialect; return True if the request may now be answered."""
-        if self._on_lesson is None:
+        if self._on_omitted is None:
             return False
         if self.dialect is not dialect:  # an earlier refusal has already changed the dialect
             return True
@@ -184,11 +184,11 @@ class Endpoint:
         if parameter is None or changed is None:
             return False
         self.dialect = changed
-        self._on_lesson(f"{self.url} refuses {parameter}; requests go without it from now on")
+        self._on_omitted(f"{self.url} refuses {parameter}; requests go without it from now on")
         return True
 
     @contextlib.asynccontextmanager
-    async def meeting(self) -> AsyncIterator[None]:
+    async def accepting_any_model(self) -> AsyncIterator[None]:
         """Accept answers under any model name inside this context, and remember the names. It is for the first
         requests.
         """
@@ -255,27 +255,27 @@ class Endpoint:
         )
 
     def _is_known(self, name: str) -> bool:
-        if self._manners.any_model or name in self.dialect.answers_as:
+        if self._settings.any_model or name in self.dialect.answers_as:
             return True
         one, other = (full.rsplit("/", 1)[-1].casefold() for full in (name, self.model))
         return one.startswith(f"{other}-") or other.startswith(f"{one}-") or one == other
 
 
-def make_client(key: str | None, manners: Manners, headers: dict[str, str]) -> Any:
-    """Return an HTTP client that sends the key, `headers` and the headers of `manners` with every request."""
+def make_client(key: str | None, settings: RequestSettings, headers: dict[str, str]) -> Any:
+    """Return an HTTP client that sends the key, `headers` and the headers of `settings` with every request."""
     headers = headers | ({"Authorization": f"Bearer {key}"} if key else {})
     builder = (
         ClientBuilder()
-        .default_headers(headers | manners.headers)
-        .timeout(timedelta(seconds=manners.timeout))
+        .default_headers(headers | settings.headers)
+        .timeout(timedelta(seconds=settings.timeout))
         .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
         .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
         .follow_redirects(False)  # the key must not reach another address
     )
-    if manners.proxy is None:
+    if settings.proxy is None:
         builder = builder.no_proxy()
-    elif manners.proxy != ENVIRONMENT:
-        builder = builder.proxy(ProxyBuilder.all(manners.proxy))
+    elif settings.proxy != ENVIRONMENT:
+        builder = builder.proxy(ProxyBuilder.all(settings.proxy))
     return builder.build()
 
 

@@ -47,7 +47,7 @@ async def find_out(
     Raise FatalRequestError if no request is answered, and RetryableErrors as `Endpoint.complete` does.
     """
     schema = next((grammar for grammar in grammars if grammar.kind == "json_schema"), _ANY_OBJECT)
-    async with endpoint.meeting():
+    async with endpoint.accepting_any_model():
         finder = _DialectFinder(endpoint, known, model or ModelConfig())
         endpoint.dialect = await finder.run(schema)
     return finder.note
@@ -103,7 +103,7 @@ class _DialectFinder:
         wanted = self._model.asked_to_think
         if seen:
             stopped = await self._first_switch(False, lambda answer: not has_thought(answer))
-            self.dialect = stopped or await self._gentlest()
+            self.dialect = stopped or await self._least_thinking()
             return
         if wanted is None:
             return
@@ -128,7 +128,7 @@ class _DialectFinder:
                 return dialect
         return None
 
-    async def _gentlest(self) -> Dialect:
+    async def _least_thinking(self) -> Dialect:
         """Return the dialect that asks for the least thinking of a model that cannot be told not to think."""
         if self._known.get("thinking", "reasoning_effort") == "reasoning_effort":
             for effort in EFFORTS[EFFORTS.index(self._known.get("least_effort", EFFORTS[1])) :]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, Paths, as_list, refuse_same, string_steps
 from synthgen.filters.declared.numbers import all_readings, numbers
 from synthgen.records import Json
 from synthgen.tasks.scripts import UNSPACED
@@ -55,7 +55,7 @@ class Kept:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: KeptConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
         self._in = " or ".join(as_list("in", cfg.inside))
         refuse_same("in", cfg.inside, cfg.field, "the field in which they must occur")
         for what in as_list("what", cfg.what):

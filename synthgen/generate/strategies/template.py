@@ -6,7 +6,7 @@ from functools import cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.combinations import turn
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -28,7 +28,7 @@ class Template:
     starts_without_seeds = True
     used_up = "templates"
 
-    def __init__(self, prompting: Prompting, seed: int, part: Part = WHOLE) -> None:
+    def __init__(self, prompting: Prompting, seed: int, part: ShardPart = WHOLE) -> None:
         self._prompting = prompting
         self._part = part
         self._task = prompting.task

@@ -25,10 +25,10 @@ from synthgen.ledger.durable import read_json
 from synthgen.student.checkpoint import TRAINER, step_of
 from synthgen.student.config import StudentConfig
 from synthgen.student.interrupts import signals_postponed
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.workers.config import AUTO, check_divides
-from synthgen.student.workers.crew import STOP
+from synthgen.student.workers.group import STOP
 from synthgen.student.workers.job import EVENTS, FAILED, Job
 from synthgen.tasks.task import Task
 
@@ -55,7 +55,9 @@ class Together:
     say: Callable[[str], None]
     log: Path
 
-    def trained(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None) -> Place:
+    def trained(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None
+    ) -> TrainingFolders:
         """Have the workers train, from the latest checkpoint if there is one. Return the place with what they left.
 
         A signal ends them after a step and a checkpoint. Raise WorkersError if one ends in another way; the next call
@@ -67,14 +69,14 @@ class Together:
                 self._follow(self._job(rows, plan, place, probe), place, events)
         return replace(place, trained=True)
 
-    def _job(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None) -> Job:
+    def _job(self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None) -> Job:
         return Job(
             self.kind, self.task, self.cfg, self.batch, tuple(rows), plan, probe and replace(probe, losses=[]),
             place.checkpoints.folder.absolute(), place.logs.absolute(), place.report_to, place.checkpoints.seconds,
             place.clock.left(),
         )  # fmt: skip
 
-    def _follow(self, job: Job, place: Place, events: Path) -> None:
+    def _follow(self, job: Job, place: TrainingFolders, events: Path) -> None:
         tail, seen = LogTail(self.log), _Events(events)
         with signals_postponed() as postponed, self._launched(job) as process:
             stopping = 0.0
@@ -110,7 +112,7 @@ class Together:
             _end(process)
             pump.join(_LOG_SECONDS)
 
-    def _tell(self, events: Sequence[Event], place: Place) -> None:
+    def _tell(self, events: Sequence[Event], place: TrainingFolders) -> None:
         for kind, *more in events:
             if kind == "step":
                 place.clock.stepped(*more)
@@ -167,7 +169,7 @@ def workers_for(kind: str, task: Task, cfg: StudentConfig, say: Callable[[str], 
     return Together(kind, task, cfg, batch, say, log)
 
 
-def _is_over(place: Place, plan: Plan, probe: Probe | None) -> bool:
+def _is_over(place: TrainingFolders, plan: Plan, probe: Probe | None) -> bool:
     """Return True if a checkpoint has the end of the training, from which another process was killed."""
     latest = place.checkpoints.latest()
     if latest is None:
@@ -203,7 +205,7 @@ def _failure(folder: Path, tail: LogTail) -> Exception:
         return known(found["text"])
     what = found["what"] if found is not None else "the workers ended before the end of the training"
     return WorkersError(
-        f"student.workers: {tail.last_words(what)}\nThe training keeps its last checkpoint, and the next one goes on from there"
+        f"student.workers: {tail.failure_message(what)}\nThe training keeps its last checkpoint, and the next one goes on from there"
     )
 
 

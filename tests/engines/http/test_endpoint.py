@@ -16,7 +16,14 @@ from aiohttp.test_utils import TestServer
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.dialect import VLLM, Dialect
-from synthgen.engines.http.endpoint import BusyError, Endpoint, Manners, OverloadedError, UnfitError, UnreachableError
+from synthgen.engines.http.endpoint import (
+    BusyError,
+    Endpoint,
+    OverloadedError,
+    RequestSettings,
+    UnfitError,
+    UnreachableError,
+)
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
@@ -93,9 +100,9 @@ OTHER = Dialect(schema="json_schema", choice="none", bad_words=False, priority=F
 
 
 def endpoint_at(
-    server: StandIn, timeout: float = 5.0, key: str | None = None, dialect: Dialect = VLLM, **manners: Any
+    server: StandIn, timeout: float = 5.0, key: str | None = None, dialect: Dialect = VLLM, **settings: Any
 ) -> Endpoint:
-    return Endpoint(server.url, "m", key, Manners(timeout, **manners), dialect)
+    return Endpoint(server.url, "m", key, RequestSettings(timeout, **settings), dialect)
 
 
 async def ask(server: StandIn, sent: Request | None = None, **changes: Any) -> Completion:
@@ -439,7 +446,7 @@ async def test_a_refusal_that_names_a_parameter_is_learnt_once_and_no_request_is
         return await server.hello()
 
     server.reply = picky
-    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lessons.append)
+    endpoint = Endpoint(server.url, "m", None, RequestSettings(5.0), VLLM, lessons.append)
     sent = [endpoint.complete(request(min_p=0.1, seed=number)) for number in range(4)]
     assert [completion.text for completion in await asyncio.gather(*sent)] == ["sport"] * 4
     before = len(server.bodies)
@@ -451,7 +458,7 @@ async def test_a_refusal_that_names_a_parameter_is_learnt_once_and_no_request_is
 
 async def test_a_prompt_that_is_too_long_teaches_nothing(server: StandIn) -> None:
     server.answers(400, "'max_tokens' is too large: 256. This model's maximum context length is 4096 tokens")
-    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lambda _: None)
+    endpoint = Endpoint(server.url, "m", None, RequestSettings(5.0), VLLM, lambda _: None)
     with pytest.raises(FatalRequestError, match="is too large"):
         await endpoint.complete(request())
     await endpoint.aclose()
@@ -549,7 +556,7 @@ async def test_no_seed_is_sent_to_an_endpoint_that_is_set_to_get_none(server: St
 
 async def test_a_refused_connection_may_be_asked_again(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
-    endpoint = Endpoint(url, "m", None, Manners(5.0))
+    endpoint = Endpoint(url, "m", None, RequestSettings(5.0))
     with pytest.raises(UnreachableError, match=f"{url}: Cannot connect: .*refused"):
         await endpoint.complete(request())
     await endpoint.aclose()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from synthgen.engines.base import ModelConfig
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, changed, in_words, without
-from synthgen.engines.http.line import Line
 from synthgen.engines.http.questions import find_out
+from synthgen.engines.http.waiting_queue import WaitingQueue
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Json, Request
 
@@ -31,7 +31,7 @@ class Server:
         self._text = text
         self._logprobs = logprobs
         self._listed = listed or []
-        self._speller = Speller("m", {})
+        self._speller = BodyWriter("m", {})
 
     def spell(self, request: Request, dialect: Dialect) -> Json:
         return self._speller.body(request, dialect)
@@ -50,7 +50,7 @@ class Server:
         return self._listed
 
     @asynccontextmanager
-    async def meeting(self) -> Any:
+    async def accepting_any_model(self) -> Any:
         yield
 
 
@@ -195,7 +195,7 @@ def test_a_dialect_key_out_of_range_is_named() -> None:
 
 async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_the_first() -> None:
     free: list[str] = []
-    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    line: WaitingQueue[str] = WaitingQueue(lambda: free.pop() if free else None, free.append, lambda: None)
     order: list[str] = []
 
     async def want(name: str, priority: int, slot: int) -> None:
@@ -215,7 +215,7 @@ async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_th
 
 async def test_a_place_that_came_too_late_is_given_back() -> None:
     free: list[str] = []
-    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    line: WaitingQueue[str] = WaitingQueue(lambda: free.pop() if free else None, free.append, lambda: None)
     waiting = asyncio.create_task(line.wait(line.turn(0)))
     await asyncio.sleep(0)
     free.append("place")

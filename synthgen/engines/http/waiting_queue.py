@@ -11,7 +11,7 @@ Turn = tuple[int, int, int]
 """The request's priority, its slot, and its number in the queue. A refused request keeps all three."""
 
 
-class Line(Generic[Place]):
+class WaitingQueue(Generic[Place]):
     """Assign free places in the order of the turns.
 
     `take` reserves a free place and returns it, or None if none is free. `give_back` releases the place of a cancelled

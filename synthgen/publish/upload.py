@@ -33,7 +33,7 @@ CARD = "README.md"
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Upload:
     """Hold what becomes one repository or folder. A file is its content, or its path on this machine."""
 
     kind: str
@@ -67,9 +67,9 @@ def content_of(data: bytes | Path) -> bytes:
     return data if isinstance(data, bytes) else data.read_bytes()
 
 
-def dataset_parcel(
+def dataset_upload(
     folder: Path, validation_share: float, seed: int, form: str, licence: str | None, select: Any
-) -> Parcel:
+) -> Upload:
     """Return the dataset of a run with its card, lineage and Croissant metadata, all made from the ledger."""
     if form not in FORMATS:
         raise ConfigError(f"--format: '{form}' cannot be published; use {', '.join(FORMATS)}")
@@ -79,10 +79,10 @@ def dataset_parcel(
     files["croissant.json"] = pretty(
         croissant(info, {n: d for n, d in files.items() if n.endswith(f".{form}")}, form, licence)
     )
-    return Parcel(DATASET, info["dataset_name"], durable.with_manifest(files), licence or "other")
+    return Upload(DATASET, info["dataset_name"], durable.with_manifest(files), licence or "other")
 
 
-def folder_parcel(folder: Path, licence: str | None) -> Parcel:
+def folder_upload(folder: Path, licence: str | None) -> Upload:
     """Return the files of a dataset folder that synthgen need not have made, with a card.
 
     JSON Lines, CSV and Parquet files are described by Croissant metadata. Hidden files are left out, and what `synthgen
@@ -106,7 +106,7 @@ def folder_parcel(folder: Path, licence: str | None) -> Parcel:
     if durable.MANIFEST in files:  # the card is another one now
         contents = {name: content_of(data) for name, data in files.items() if name != durable.MANIFEST}
         files[durable.MANIFEST] = durable.with_manifest(contents)[durable.MANIFEST]
-    return Parcel(DATASET, folder.name, files, stated)
+    return Upload(DATASET, folder.name, files, stated)
 
 
 def _described(folder: Path, files: Mapping[str, bytes | Path], form: str, licence: str | None) -> Json:
@@ -137,7 +137,7 @@ def _training(folder: Path, kind: str) -> str:
     )
 
 
-def student_parcel(folder: Path, kind: str, licence: str | None) -> Parcel:
+def student_upload(folder: Path, kind: str, licence: str | None) -> Upload:
     """Return the student's folder, with its card in the form that the hub accepts. `kind` is the run's `student.kind`.
 
     Raise RunFolderError where the run has no student, or where its files changed after the training.
@@ -158,7 +158,7 @@ def student_parcel(folder: Path, kind: str, licence: str | None) -> Parcel:
     }
     card, stated = _model_card((student / CARD).read_text("utf-8"), _checked(licence))
     files[CARD] = utf8(card)
-    return Parcel(STUDENT, str(metrics["task"]), files, stated)
+    return Upload(STUDENT, str(metrics["task"]), files, stated)
 
 
 def _checked(licence: str | None) -> str | None:
