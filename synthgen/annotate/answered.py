@@ -115,7 +115,10 @@ def json_lines(path: str, text: str) -> Iterator[tuple[str, Json]]:
 
 
 def shaped(where: str, value: Any, shape: Any) -> Any:
-    """Return a value of a tool's file as `shape`. Raise InputError with the place where it has another one."""
+    """Return a value of a tool's file converted to the type `shape`.
+
+    Raise InputError with its place if it has another type.
+    """
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:

@@ -1,7 +1,6 @@
 """Write a folder that `argilla.Dataset.from_disk` reads, and read the records that `Dataset.to_disk` writes (Argilla 2).
 
-Argilla has no question for relations, so these are a text question with JSON. Its files name people by the ids of its
-users.
+Argilla has no question type for relations, so a text question takes them as JSON. Its files identify people by user id.
 """
 
 from collections import defaultdict

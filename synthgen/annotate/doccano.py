@@ -218,7 +218,7 @@ def _retyped(layout: Layout, where: str, given: Json, before: Json) -> Json:
 
 
 def _plain(text: object) -> str:
-    """Return a text in the form in which two are compared: tools change line breaks, and blanks at the ends."""
+    """Return a text in a form for comparison: tools change line breaks, and blanks at the ends."""
     return str(text).replace("\r\n", "\n").strip()
 
 

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LabelMargin:
-    """Hold where a sample lies between the labels."""
+    """Hold how clearly a sample belongs to its label."""
 
     row: int
     margin: float
@@ -56,7 +56,7 @@ def _cosine(one: Floats, other: Floats) -> float:
 
 
 def split(places: Sequence[LabelMargin], each: int) -> tuple[list[LabelMargin], list[LabelMargin]]:
-    """Return at most `each` typical and `each` borderline samples; none is both. The most borderline one comes first."""
+    """Return at most `each` typical and `each` other, borderline samples. The most borderline one comes first."""
     typical = list(places[: min(each, (len(places) + 1) // 2)])
     rest = places[len(typical) :]
     return typical, list(rest[::-1][:each])

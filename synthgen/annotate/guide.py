@@ -46,7 +46,7 @@ class Uncertain:
 
 @dataclass(frozen=True)
 class Findings:
-    """Hold what a run adds to a guide."""
+    """Hold the parts of a guide that come from a run: embeddings, disagreements and uncertain samples."""
 
     vectors: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Embeddings of seeds, by sample id."""

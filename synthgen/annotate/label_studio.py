@@ -66,7 +66,7 @@ def config(layout: Layout) -> str:
 
 
 def _object(name: str) -> str:
-    """Return the name of the tag that shows a field; the field's own name belongs to the control that asks for it."""
+    """Return the name of the tag that shows a field. The field's own name is the name of the control that asks for it."""
     return f"{name}_shown"
 
 
@@ -291,8 +291,10 @@ def _written(given: Json | None) -> str:
 
 
 def _spans(control: SpanQuestion, where: str, text: str, result: Sequence[Json]) -> list[Json]:
-    """Return the annotated spans in the order of the text. The annotation's own text wins over its offsets, which count
-    some characters twice in a browser."""
+    """Return the annotated spans in the order of the text.
+
+    Trust the annotation's text more than its offsets, because browsers count some characters as two.
+    """
     found = []
     for one in result:
         value = one.get("value") or {}
