@@ -1,4 +1,4 @@
-"""Provide what the verbs that ask people share: options of a session, and the training that may follow it."""
+"""Provide the shared parts of the verbs that ask people: options of a session, and the training that may follow it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

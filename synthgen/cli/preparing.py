@@ -106,7 +106,10 @@ def _told(outcome: "Preparation", out: Path) -> list[str]:
 
 
 def _quotas_told(out: Path, configs: Path) -> str:
-    """Copy the quotas to a folder of configs. Return what the labels lack, and how a run is asked for it."""
+    """Copy the quotas to a folder of configs.
+
+    Return lines with the samples that labels lack, and the command that generates them.
+    """
     from synthgen.ledger import durable
     from synthgen.prepare.balance import QUOTAS, quotas_file
 

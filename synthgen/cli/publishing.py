@@ -19,11 +19,11 @@ if TYPE_CHECKING:
         "synthgen push clean --to s3://bucket/path --yes",
     ),
     exits={
-        ExitCode.OK: "published; without --yes: nothing forbids it",
-        ExitCode.INTERRUPTED: "interrupted; the same command goes on",
+        ExitCode.OK: "published; without --yes: the scan found nothing that forbids it",
+        ExitCode.INTERRUPTED: "interrupted; repeat the command to continue",
     },
     notes=(
-        "RUN may also be a folder with a dataset that synthgen did not make: its files are published as they are.",
+        "RUN may also be a folder with any other dataset: its files are published as they are.",
         "Without --yes, nothing is sent: the files, the visibility, the licence and the findings of the scan are printed.",
         "The token for the hub is read from $HF_TOKEN. Stores take their credentials from their own variables.",
     ),
@@ -116,7 +116,7 @@ def push(
             if kept_in is not None:
                 record.keep(kept_in, target, each, done.revision)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on, and sends only what is missing:")
+        print("interrupted; this command continues, and sends only what is missing:")
         print(f"  {shlex.join(_again(run, target, what, public, licence, form, allow, also))}")
         return ExitCode.INTERRUPTED
     return ExitCode.OK

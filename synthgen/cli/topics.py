@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def taxonomy(words: tuple[str, ...], out: str | None, **flags: Any) -> int:
     """Let the model write topics for the strategy `taxonomy`, or show those of a run.
 
-    New topics are written to --out, or printed; no sample is generated. Of a RUN, the topics are shown with the number
-    of requests for each and of accepted samples.
+    New topics are written to --out, or printed; no sample is generated. With a RUN, its topics are shown, each with the
+    number of its requests and accepted samples.
     """
     place = Path(out) if out else None
     if place is not None and place.exists():

@@ -22,7 +22,7 @@ Function = Callable[..., Any]
 
 
 class Verb(click.Command):
-    """Extend Click's command by a help that ends with notes, examples and exit codes."""
+    """Define a Click command whose help ends with notes, examples and exit codes."""
 
     def __init__(
         self,
