@@ -271,7 +271,7 @@ def _add_seeds(ledger: Ledger, shard: Path) -> int:
 
 
 def _add_meta(ledger: Ledger, own: Reader, shards: Sequence[Path]) -> None:
-    """Give the run what the first shard knows about engine, judge and strategies, and the time of the slowest shard."""
+    """Copy the first shard's metadata about engine, judge and strategies to the run, and the time of the slowest shard."""
     known = {key for (key,) in own.rows("SELECT key FROM meta")} | _OWN_META
     with Reader(shards[0]) as reader:
         for key, value in reader.rows("SELECT key, value FROM meta"):

@@ -1,4 +1,4 @@
-"""Keep where a run with shards stands, in its ledger: the pass, what it began with, and what the merges dropped."""
+"""Keep the state of a run with shards in its ledger: the pass, its first slots, and the samples that merges dropped."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ class State:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """Hold what the ledger of one shard says about it."""
+    """Hold the state of one shard, as its ledger has it."""
 
     accepted: Mapping[str, int]
     """Accepted samples by label; an empty text is the label of those without one."""
@@ -62,7 +62,7 @@ NOT_BEGUN = ShardRecord({}, 0, "", {}, "")
 
 
 def shard_record(reader: Reader) -> ShardRecord:
-    """Return what a shard's ledger says."""
+    """Return the state of a shard from its ledger."""
     sql = "SELECT COALESCE(label, ''), COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1"
     failure = "SELECT json_extract(data, '$.failure') FROM events WHERE kind = 'stopped' ORDER BY seq DESC LIMIT 1"
     return ShardRecord(
@@ -75,7 +75,7 @@ def shard_record(reader: Reader) -> ShardRecord:
 
 
 def raised(goals: Sequence[ShardGoal], lost: Sequence[Mapping[str, int]]) -> list[ShardGoal]:
-    """Return the goals with what the merges dropped of each shard."""
+    """Return the goals, raised by the samples of each shard that merges dropped."""
     return [goal.with_lost(own) for goal, own in zip(goals, lost, strict=True)]
 
 
