@@ -1,4 +1,4 @@
-"""Export rows of files that synthgen need not have made, as samples of a task."""
+"""Export the rows of any files as samples of a task."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

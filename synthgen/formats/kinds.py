@@ -36,7 +36,7 @@ KINDS: dict[str, Format] = {
 
 
 def check_fits(name: str, fields: ExportFields) -> None:
-    """Raise ConfigError for a format that a task's samples have not the parts of."""
+    """Raise ConfigError if a task's samples lack the parts that a format needs."""
     kind = KINDS[name]
     if kind.fits(fields):
         return

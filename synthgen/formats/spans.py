@@ -32,7 +32,7 @@ class Token(NamedTuple):
 
 
 def text_of(fields: ExportFields, row: ExportRow) -> str:
-    """Return the text in which spans stand. Raise RowError for an empty one."""
+    """Return the text that contains the spans. Raise RowError for an empty one."""
     text = fields.text("text", row.data)
     if not text.strip():
         raise RowError(f"{fields.path('text')}: empty")
@@ -44,9 +44,9 @@ def text_of(fields: ExportFields, row: ExportRow) -> str:
 
 
 def spans_of(fields: ExportFields, row: ExportRow, overlap: bool) -> list[TextSpan]:
-    """Return the spans of a sample in its own order. Raise RowError for a string without a place of its own.
+    """Return the spans of a sample in its own order.
 
-    With `overlap`, spans may share characters.
+    Raise RowError for a string that has no place of its own in the text. With `overlap`, spans may share characters.
     """
     text = text_of(fields, row)
     steps = fields.steps("spans")

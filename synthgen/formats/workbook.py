@@ -1,6 +1,6 @@
 """Write samples as Excel workbooks, one file a split.
 
-Every text stays a text: a cell that begins like a formula is marked as text, as Excel does for a leading apostrophe.
+Every text stays a text. A cell that begins like a formula is marked as text, as Excel does for a leading apostrophe.
 """
 
 import io
@@ -73,7 +73,7 @@ def _workbook(sheet: str, names: Sequence[str], rows: Sequence[Json]) -> bytes:
 
 
 def _without_times(data: bytes) -> bytes:
-    """Return the same archive without the time of its making, so that the same samples give the same bytes."""
+    """Return the same archive without its creation time, so that the same samples give the same bytes."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as again:
         for name in made.namelist():
