@@ -1,7 +1,7 @@
-"""Publish uploads to the Hugging Face hub, each as one commit.
+"""Upload files to the Hugging Face hub: one commit for each `Upload`.
 
-A commit holds all files of a upload, so that a reader of the repository sees the old version or the new one. Large files
-are uploaded before the commit. Repeating the command sends only what the hub does not have yet.
+A commit holds all files of an upload, so that a reader of the repository sees the old version or the new one. Large
+files are uploaded before the commit. Repeating the command sends only what the hub does not have yet.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Hub:
-    """Hold how the hub is reached. The token comes from the environment only."""
+    """Hold the settings for reaching the hub. The token comes from the environment only."""
 
     endpoint: str
     token: str
@@ -72,7 +72,7 @@ def address(name: str, kind: str) -> str:
 
 
 def push(hub: Hub, name: str, upload: Upload, public: bool, say: Callable[[str], None]) -> Published:
-    """Publish a upload to the repository `name`. Return the result with its commit.
+    """Publish the files of `upload` in the repository `name`. Return the result with its commit.
 
     Raise UserError where the hub refuses, where it cannot be reached after all attempts, and where the repository is
     public and `public` is false.

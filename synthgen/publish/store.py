@@ -1,4 +1,4 @@
-"""Publish uploads to stores that fsspec reaches: S3, Google Cloud Storage, Azure, a folder.
+"""Upload files to stores that fsspec reaches: S3, Google Cloud Storage, Azure, a folder.
 
     TARGET/dataset/HASH/...       the files of a version; the folder's name is the hash of its content
     TARGET/dataset/latest.json    the folder of the newest version, with the size and SHA-256 of each file
@@ -38,9 +38,10 @@ def place(target: str, upload: Upload) -> str:
 
 
 def push(target: str, upload: Upload, say: Callable[[str], None], first_wait: float = 1.0) -> Published:
-    """Publish a upload below `target`, and return the result with its folder. Files that are there are not sent again.
+    """Publish the files of `upload` below `target`, and return the result with its folder.
 
-    Raise UserError where the store refuses, or cannot be reached after all attempts.
+    Files that are there are not sent again. Raise UserError where the store refuses, or cannot be reached after all
+    attempts.
     """
     store, root = store_of(target, "--to")
     folder = upload.hash[:_HASH]

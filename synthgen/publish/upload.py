@@ -34,7 +34,10 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Upload:
-    """Hold what becomes one repository or folder. A file is its content, or its path on this machine."""
+    """Hold the files to publish in one repository or folder.
+
+    Each file is given by its content, or by its path on this machine.
+    """
 
     kind: str
     name: str
@@ -83,7 +86,7 @@ def dataset_upload(
 
 
 def folder_upload(folder: Path, licence: str | None) -> Upload:
-    """Return the files of a dataset folder that synthgen need not have made, with a card.
+    """Return the files of any dataset folder, with a card.
 
     JSON Lines, CSV and Parquet files are described by Croissant metadata. Hidden files are left out, and what `synthgen
     prepare` writes besides its splits. A card that the folder has keeps its text, and the licence is added to it. Raise
