@@ -82,7 +82,7 @@ def seconds(stamp: Any) -> float | None:
 
 
 def read_json_file(path: Path) -> Any:
-    """Return the value of a JSON file. Raise InputError with the place of what is wrong."""
+    """Return the value of a JSON file. Raise InputError with the place of the fault."""
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:

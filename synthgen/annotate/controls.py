@@ -1,4 +1,5 @@
-"""Derive what an annotation tool shows of a sample, and what people answer there, from the schema of the task."""
+"""Derive the layout of an annotation tool from a task's schema: the fields that it shows, and the questions that people
+answer."""
 
 import re
 from collections.abc import Mapping, Sequence, Set
@@ -86,7 +87,7 @@ Control = ChoiceQuestion | SpanQuestion | RelationQuestion | RatingQuestion | Te
 
 @dataclass(frozen=True)
 class Layout:
-    """Hold what is shown and asked. Without labels, people first say whether the sample is good."""
+    """Hold the shown fields and the questions. Without labels, people first say whether the sample is good."""
 
     labelled: bool
     shown: Sequence[ShownField]

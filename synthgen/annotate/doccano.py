@@ -1,4 +1,4 @@
-"""Write JSON Lines for doccano, and read what doccano exports: one file a person, named after them.
+"""Write JSON Lines for doccano, and read its exports: one file per person, named after the person.
 
 A task with labels is a text classification, one with spans a sequence labelling (with relations where it has some), and
 any other a sequence to sequence project, whose text is the target, or the targets as JSON.
@@ -140,7 +140,7 @@ class _Relation(Struct):
 
 
 def read(layout: Layout, path: Path, samples: Mapping[str, Json], unnamed: str | None) -> list[Answered]:
-    """Return the answers in what doccano exported. A person's name is that of their file, or `unnamed` if given.
+    """Return the answers in doccano's exported files. A person's name is that of their file, or `unnamed` if given.
 
     Raise InputError with the place of what cannot be read.
     """
@@ -205,7 +205,7 @@ def _answered(
 
 
 def _retyped(layout: Layout, where: str, given: Json, before: Json) -> Json:
-    """Return the sample with its text as it stands in doccano. Raise InputError where a text of several fields changed."""
+    """Return the sample with its text from doccano. Raise InputError where a text of several fields changed."""
     shown = texts(layout, before)
     if _plain(text := given.get("text", _joined(shown))) == _plain(_joined(shown)):
         return dict(before)

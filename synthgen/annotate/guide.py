@@ -1,4 +1,5 @@
-"""Build the annotation guide of a task: what a sample is, what each label means, examples, and what to do in doubt."""
+"""Build the annotation guide of a task: definitions of a sample and of each label, examples, and rules for doubtful
+cases."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

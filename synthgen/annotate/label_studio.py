@@ -200,7 +200,7 @@ class _Annotation(Struct):
 
 
 class _Task(Struct):
-    """Hold what is read of an exported task, to check its types."""
+    """Hold the parts of an exported task that are read, to check their types."""
 
     annotations: list[_Annotation] | None = None
 
