@@ -123,7 +123,7 @@ def push(
 
 
 def _parcels(run: str, what: str, form: str, licence: str | None) -> "list[Upload]":
-    """Return what is published: of a run, made from its ledger, or a folder of files as it is."""
+    """Return the uploads: made from the ledger for a run, or the files of any other folder as they are."""
     from synthgen.publish import upload
 
     place = Path(run)
@@ -164,7 +164,7 @@ def _visibility(public: bool) -> str:
 
 
 def _planned(target: str, name: str | None, visibility: str, uploads: "list[Upload]") -> list[str]:
-    """Return lines that say exactly what would be published, and where."""
+    """Return lines with the exact files, visibility and target of a publication."""
     from synthgen.publish import hub, store
 
     lines = []
