@@ -31,7 +31,7 @@ _HEAD_SECONDS = 20
 
 @dataclass
 class Placed:
-    """Hold a place in the cluster and what is known of the server there."""
+    """Hold a place in the cluster and the known state of its server."""
 
     name: str
     number: int

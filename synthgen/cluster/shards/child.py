@@ -36,7 +36,7 @@ _CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": Exi
 
 @dataclass(frozen=True)
 class Spec:
-    """Hold what a shard's process needs to know."""
+    """Hold the arguments of a shard's process."""
 
     number: int
     config: Json

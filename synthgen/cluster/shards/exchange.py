@@ -79,7 +79,7 @@ class ShardExchange:
         return found
 
     def earlier(self) -> Iterator[Foreign]:
-        """Yield what earlier sessions took over, each sample at the slot before which it was."""
+        """Yield the samples that earlier sessions took over, each with the slot before which it was taken over."""
         upto = dict.fromkeys(self._paths, 0)
         for entry in self._taken:
             before, upto = upto, upto | _upto(entry)

@@ -98,10 +98,10 @@ class Sharded:
     # -- passes ------------------------------------------------------------------------------------
 
     def _begin(self, state: State) -> str | None:
-        """Begin the next pass. Return the name of the rule that ended the run where no shard goes on.
+        """Begin the next pass. Return the name of the rule that ended the run if no shard continues.
 
-        In the first pass of a session all shards that lack samples go on. Later only those do that have reached their
-        goals, and lost samples in the merge.
+        In the first pass of a session all shards that lack samples continue. Later only those do that have reached
+        their goals, and lost samples in the merge.
         """
         if state.number and (missing := next((path for path in self._paths if not path.is_file()), None)):
             raise RunFolderError(
