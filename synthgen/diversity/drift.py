@@ -64,7 +64,7 @@ class AlarmsConfig:
 
 @dataclass(frozen=True)
 class RoundFigures:
-    """Hold the figures that alarms watch. A figure is None when a round has too little data for it."""
+    """Hold the figures that alarms compare with limits. A figure is None when a round has too little data for it."""
 
     vendi: float | None
     distinct_2: float | None
