@@ -49,7 +49,7 @@ class BatchConfig(EndpointConfig):
     that refuses requests because of load."""
     patience: float = 3600.0
     """Seconds to wait while the host does not answer, or refuses batches because of load. After that the run ends with
-    exit code 4; its batches go on at the host, and a resume finds them."""
+    exit code 4; its batches continue at the host, and a resume finds them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -99,7 +99,7 @@ class BatchEngine:
                 self._follow(batch)
 
     async def aclose(self) -> None:
-        """Stop waiting. Batches at the host go on."""
+        """Stop waiting. Batches at the host continue."""
         tasks = [self._gathering, *self._following]
         for task in tasks:
             task.cancel()
@@ -206,7 +206,7 @@ class BatchEngine:
         chosen.clear()
 
     async def _look_up(self, record: BatchRecord) -> None:
-        """Find out if a batch was created whose creation was not confirmed."""
+        """Find out whether the host created a batch although it did not confirm it."""
         record.take(await self._host.find(record.file))
         record.save()
 
@@ -233,7 +233,10 @@ class BatchEngine:
         task.add_done_callback(_seen)
 
     def _weigh(self, batch: SentBatch) -> None:
-        """Learn from how a batch ended. Raise EngineGoneError if there is no point in sending more."""
+        """Adapt the size of the next batches to the end of this one.
+
+        Raise EngineGoneError if no further batch should be sent.
+        """
         now, status = time.monotonic(), batch.record.status
         if batch.is_held_back:
             self._held_back_since = self._held_back_since or now

@@ -51,7 +51,10 @@ class BatchRecord:
         return self.status in ENDED
 
     def take(self, found: Json | None) -> bool:
-        """Take over what the host says about the batch, None if it does not know it. Return True if anything changed."""
+        """Update the record with the host's description of the batch, None if the host does not know it.
+
+        Return True if anything changed.
+        """
         before = self.id, self.status, self.done
         if found is None:
             self.status = LOST

@@ -72,7 +72,7 @@ class Faults:
         self._struck = [0] * len(self._waiting)
         self._rng = random.Random(f"{seed}/{start}/faults")
 
-    def strike(self, answers: int, prompt: str) -> InjectedFault | None:
+    def fault_for(self, answers: int, prompt: str) -> InjectedFault | None:
         """Return the fault for a request that arrives after `answers` answers, if any; the first in the list wins."""
         for place, fault in enumerate(self._waiting):
             if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
@@ -87,7 +87,7 @@ class Faults:
             return fault
         return None
 
-    def strike_kind(self, kind: str) -> InjectedFault | None:
+    def batch_fault(self, kind: str) -> InjectedFault | None:
         """Return the fault for the next event of the batch API at which faults of this `kind` can happen, if any."""
         self._events[kind] += 1
         for fault in self._of_batches:

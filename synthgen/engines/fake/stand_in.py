@@ -149,7 +149,7 @@ class StandIn:
     async def _work(self, request: web.Request, name: str, body: Json) -> web.StreamResponse:
         self._running += 1  # only until the tokens exist: sending them is not the engine's work
         try:
-            fault = self._faults.strike(self._answers, "\n".join(m["content"] for m in body["messages"]))
+            fault = self._faults.fault_for(self._answers, "\n".join(m["content"] for m in body["messages"]))
             if fault is not None and (early := await self._instead(fault)) is not None:
                 return early
             if self._options.delay:

@@ -1,6 +1,6 @@
 """Send requests to one OpenAI-compatible endpoint, read its answers and classify its errors.
 
-`synthgen.engines.http.fleet` decides what follows from an error, such as a retry at another endpoint.
+`synthgen.engines.http.fleet` reacts to errors, for example with a retry at another endpoint.
 """
 
 import contextlib

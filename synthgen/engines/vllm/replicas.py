@@ -172,7 +172,7 @@ class Replicas:
         on_close: Callable[[], Awaitable[None]] | None = None,
         name: str = "vllm",
     ) -> None:
-        """Begin without replicas. `patience` limits the seconds to wait while none is up. `on_close` is called last."""
+        """Begin without replicas. `patience` is the most seconds to wait while none is up. `on_close` is called last."""
         self.name = name
         self._tell = tell
         self._patience = patience
@@ -230,7 +230,7 @@ class Replicas:
                     await self._change()
 
     def end(self, why: str) -> None:
-        """Give all replicas up for good, because what starts them is gone."""
+        """Give all replicas up for good, because nothing can start them any more."""
         for one in self._replicas.values():
             one.end(why)
         self._changed()
@@ -249,7 +249,7 @@ class Replicas:
         return completion
 
     def about(self) -> Json:
-        """Return what the first replica that is up says of itself; all run the same program."""
+        """Return the description of the first replica that is up; all run the same program."""
         up = next((one.engine for one in self._replicas.values() if one.engine is not None), None)
         return description(up) if up is not None else {}
 

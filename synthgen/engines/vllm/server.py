@@ -35,7 +35,10 @@ _MOST_PORTS = 5
 
 
 def _known(dialect: Dialect) -> Json:
-    """Return what every vLLM server understands, by key of the dialect. Only when its model thinks has to be found out."""
+    """Return the parts of the dialect that every vLLM server has.
+
+    Only the times at which its model thinks are left to detect.
+    """
     return {
         key: value for key, value in dataclasses.asdict(dialect).items() if key not in ("thinks", "thinking_budget")
     }

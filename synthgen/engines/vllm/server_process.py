@@ -60,7 +60,7 @@ class ServerProcess:
         return False
 
     async def settled(self) -> None:
-        """Return at once, because the process tells by itself."""
+        """Return at once, because the state of a child process is always known."""
 
     def kill(self) -> None:
         """Send SIGKILL to the whole process group, at once."""
