@@ -1,4 +1,4 @@
-"""The check on personal data in candidates: e-mail addresses, phone and card numbers, identity numbers."""
+"""Check candidates for personal data: e-mail addresses, phone and card numbers, identity numbers."""
 
 from collections import Counter
 

@@ -1,6 +1,6 @@
 """Check how much of a field is copied from another, such as a summary from its text.
 
-Copied is what stands in a run of words that the other text has too, in the same order.
+A word counts as copied if it belongs to a run of words that the other text has in the same order.
 """
 
 import dataclasses

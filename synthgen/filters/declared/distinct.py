@@ -1,4 +1,4 @@
-"""Check that two fields differ, or the strings of one list among each other."""
+"""Check that two fields differ, or that the strings of one list differ from each other."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Check that what must not change is the same in two fields: numbers, names, placeholders, URLs.
+"""Check that numbers, names, placeholders and URLs are the same in two fields.
 
-For a translation, what stands in the source must stand in the translation. For a summary, what stands in the summary
-must stand in the text.
+In a translation, those of the source must occur in the translation. In a summary, those of the summary must occur in
+the text.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ Lost = Callable[[str, str], tuple[int, list[str]]]
 
 
 def found_in(text: str, other: str, what: Sequence[str]) -> tuple[int, int]:
-    """Return how many things of these kinds in a text occur in the other text too, and how many there are."""
+    """Return the number of things of these kinds in a text that occur in the other text too, and their number in all."""
     counts = [(count, len(missing)) for count, missing in (_LOST[kind](text, other) for kind in what)]
     total = sum(count for count, _ in counts)
     return total - sum(lost for _, lost in counts), total
