@@ -37,7 +37,7 @@ class RunExport:
 
 @dataclass
 class Made:
-    """Hold the records of each split, and what was left out, as `split row: reason`."""
+    """Hold the records of each split, and the samples that were left out, as `split row: reason`."""
 
     records: dict[str, list[Any]]
     left_out: list[str] = field(default_factory=list)

@@ -71,7 +71,7 @@ def _write(fields: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[st
 
 
 def openai_faults(text: str) -> list[str]:
-    """Return what OpenAI's published rules for a chat fine-tuning file find wrong, as `line: fault`.
+    """Return the violations of OpenAI's published rules for a chat fine-tuning file, as `line: fault`.
 
     The rules are those of "Data preparation and analysis for chat model fine-tuning" in OpenAI's cookbook, and the
     fewest examples of a training file.

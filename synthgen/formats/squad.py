@@ -33,7 +33,7 @@ def _squad(fields: ExportFields, row: ExportRow) -> _Asked:
             continue
         start = next(places_of(text, context), context.find(text))
         if start < 0:
-            raise RowError(f"{fields.path('answers')}: '{text}' does not stand in {fields.path('context')}")
+            raise RowError(f"{fields.path('answers')}: '{text}' does not occur in {fields.path('context')}")
         answers.append({"text": text, "answer_start": start})
     return _Asked(context, {"id": row.id, "question": question, "answers": answers, "is_impossible": not answers})
 
