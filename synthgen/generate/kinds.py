@@ -137,7 +137,7 @@ class GenerateConfig(PromptingConfig):
 
 @dataclass(frozen=True)
 class Materials:
-    """Hold what strategies are made of."""
+    """Hold the objects and settings from which strategies are built."""
 
     cfg: GenerateConfig
     task: Task

@@ -1,4 +1,4 @@
-"""Ask for an object of a JSON Schema that is no whole sample, such as some of a sample's fields."""
+"""Request an object that is not a whole sample, such as some of a sample's fields, by its JSON Schema."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Divide what prompts are made of among the shards of a run, so that no two shards ask for the same."""
+"""Divide the material of prompts among the shards of a run, so that no two shards use the same part."""
 
 import hashlib
 import re

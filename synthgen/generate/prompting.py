@@ -105,7 +105,7 @@ class Prompting:
     ) -> list[PlannedSlot]:
         """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name.
 
-        `given` is what else the strategy chose for the group. `wish` is what `request` will get.
+        `given` holds the strategy's other choices for the group. `wish` is passed on to `request`.
         """
         parents = tuple(sample.id for sample in self.fitting(group.label, shown, wish))
         return [
@@ -220,8 +220,8 @@ class Prompting:
     ) -> Candidate:
         """Return the candidate that has `data` in the fields that the generator writes.
 
-        `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
-        `template` names the prompt file, or is empty for a candidate without one.
+        `data` is None where the reply, `completion`, could not be read. `given` is added to the slot's own. `template`
+        names the prompt file, or is empty for a candidate without one.
         """
         if data is not None and completion is not None and self.task.takes_thinking and completion.thinking:
             data = {**data, THINKING_FIELD: completion.thinking}
@@ -269,7 +269,8 @@ class Prompting:
         return self.prompts.render("generate", block, task=self.task, items=self.limits.items, label=label)
 
     def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
-        """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
+        """Return the label or value that a demonstration seems to answer: the one that the prompt asks for, if the
+        sample fits it."""
         return self.task.asked_of(sample.data, asked) if self.task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:

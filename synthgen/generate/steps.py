@@ -1,4 +1,4 @@
-"""Share what strategies of several requests need: turns of a chat, and replies that are parts of a sample."""
+"""Provide functions for strategies of several requests: turns of a chat, and replies that are parts of a sample."""
 
 from collections.abc import Iterable, Sequence
 

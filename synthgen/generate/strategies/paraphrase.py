@@ -12,7 +12,7 @@ from synthgen.records import PlannedSlot, Sample
 
 
 class Paraphrase:
-    """Say a sample of the label asked for in other words. Targets that depend on the words are written anew with them."""
+    """Rewrite a sample of the label asked for in other words. Targets that depend on the words are rewritten with them."""
 
     name = "paraphrase"
     rewrites = True

@@ -1,4 +1,4 @@
-"""Write a prompt and two answers to it, and have them compared in both orders: the better one is chosen."""
+"""Write a prompt and two answers. A judge compares the answers in both orders and chooses the better one."""
 
 import random
 from collections.abc import Sequence

@@ -131,7 +131,7 @@ def _object(slots: Sequence[Slot]) -> Json:
 
 
 def _written(slots: Sequence[Slot], reply: Json | None) -> dict[str, str] | None:
-    """Return what the model wrote for each slot, with single spaces; None where the reply lacks one or breaks its limits."""
+    """Return the model's text for each slot, with single spaces; None if the reply lacks one or breaks its limits."""
     values = {slot.name: (reply or {}).get(slot.name) for slot in slots}
     if not all(slot.fits(values[slot.name]) for slot in slots):
         return None
