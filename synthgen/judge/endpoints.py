@@ -27,7 +27,8 @@ class JudgeEngineConfig(ServersConfig):
 
 
 def answering(request: Request, main: _T, judge: _T | None, members: Mapping[str, _T]) -> _T:
-    """Return the one that answers a request: a panel member's own endpoint, the judge's endpoints, or the run's engine."""
+    """Return the engine that answers a request: a panel member's own endpoint, the judge's endpoints, or the run's
+    engine."""
     member = MEMBER.search(request.id)
     if member is not None and member[1] in members:
         return members[member[1]]
@@ -95,5 +96,5 @@ class JudgeEngines:
         return Router(main, self._judge, self._members) if self._judge or self._members else main
 
     def about(self) -> Json:
-        """Return what the ledger stores about the judge's endpoints; empty if there are none."""
+        """Return the facts that the ledger stores about the judge's endpoints; empty if there are none."""
         return {"model": self._cfg.model, **self._judge.about()} if self._judge is not None else {}

@@ -84,7 +84,10 @@ def study(
 
 
 def in_words(record: Json, others: str) -> tuple[str, str]:
-    """Return the kind of the event and its text. `others` says what decides when the rubric judge is not trusted."""
+    """Return the kind of the event and its text.
+
+    `others` names the checks that decide when the rubric judge is not trusted.
+    """
     rows = f"{record['rows']} rated rows ({record['good']} good)"
     if "members" not in record:
         why = f"its answers could be read for only {rows}; it needs {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad ones"
