@@ -48,7 +48,7 @@ class ShownSample:
 
 @dataclass(frozen=True)
 class ReviewTerms:
-    """Hold what a session of a review adds to one of `synthgen label`."""
+    """Hold the settings of a review's session that a session of `synthgen label` does not have."""
 
     assigned: Sequence[str] | None = None
     """The samples to ask about, in order; None to choose them by active learning."""
@@ -228,7 +228,10 @@ class Asking:
         return True
 
     def _unmade(self, step: _Step) -> list[Change]:
-        """Return what takes back the answer to the sample that a correction made. A sample that was new becomes none."""
+        """Return the changes that undo the answer to a corrected sample.
+
+        If the correction created the sample, mark it as not a sample.
+        """
         if step.made is None:
             return []
         if step.was_there:
