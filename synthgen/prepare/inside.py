@@ -19,14 +19,14 @@ _REFUSED = ("split", "balance")
 
 
 class Cleaned(NamedTuple):
-    """Hold the rows that stay, each with its place in the rows given, and the counts of what was removed and changed."""
+    """Hold the rows that stay, each with its index in the input, and the counts of removed and changed rows."""
 
     rows: list[tuple[int, Json]]
     removed: Counter[str]
     changed: Counter[str]
 
     def sentence(self, given: int, what: str) -> str:
-        """Return what happened to the rows, which are `what`, for the terminal."""
+        """Return the counts as a sentence for the terminal. `what` names the rows, such as `seeds`."""
         counts = [f"{code} {count:,}" for code, count in (*self.removed.items(), *self.changed.items())]
         return f"run.prepare: {len(self.rows):,} of {given:,} {what} stay" + (
             f" ({', '.join(counts)})" if counts else ""

@@ -1,4 +1,4 @@
-"""Count what a step does, keep ten examples of it, and write removed and flagged rows to files."""
+"""Count the rows that a step changes and removes, keep ten examples, and write removed and flagged rows to files."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

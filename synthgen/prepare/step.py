@@ -1,4 +1,4 @@
-"""Define the protocol of a step, what it declares, and what it is given."""
+"""Define the protocol of a step, its declaration, and the context in which it is built."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
