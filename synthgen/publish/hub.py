@@ -195,7 +195,7 @@ def _words(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the client's progress bars and warnings, because our own lines say what happens."""
+    """Hide the client's progress bars and warnings, because synthgen prints its own progress."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
 

@@ -1,4 +1,4 @@
-"""Record what was published, where, and as which revision: `published.jsonl` in the run folder, one object a line.
+"""Record each publication with its target and revision: `published.jsonl` in the run folder, one object a line.
 
 A version of the run takes over these lines (`synthgen.versions.facts`).
 """
@@ -29,7 +29,7 @@ class Published(NamedTuple):
 def keep(run: Path, target: str, upload: Upload, revision: str) -> None:
     """Write to the run folder that `upload` is at `target` as `revision`, unless its last line says so already.
 
-    Raise WriteError where it cannot be written; what was published stays published.
+    Raise WriteError if the line cannot be written; the publication itself stays.
     """
     entry: Json = {
         "kind": upload.kind,
