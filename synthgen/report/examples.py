@@ -1,4 +1,4 @@
-"""Choose what the report page shows of a run: rejected candidates, accepted samples, acceptance over time.
+"""Choose the examples for the report page: rejected candidates, accepted samples, acceptance over time.
 
 It reads the ledger and returns plain data. The same ledger gives the same rows.
 """

@@ -15,7 +15,7 @@ from synthgen.report import plain
 from synthgen.report.view import rounded
 
 GAINS = "strategy_gains"
-"""Ledger key of what the student owes to each strategy, as `student.contribution` describes it."""
+"""Ledger key of the student's gain by each strategy, as `student.contribution` describes it."""
 WEIGHTS = "strategy_weights"
 """Ledger key of the strategies' shares in each round, where `generate.adapt` is true."""
 _MOST_ROUNDS = 12  # columns of the table of shares
