@@ -137,7 +137,7 @@ def count_planned(strategies: Mix, ledger: Ledger) -> None:
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
     """Restore the weights of the strategies, and prepare those that need it before the first slot.
 
-    The ledger keeps what they find, for a resume.
+    The ledger keeps the results for a resume.
     """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
@@ -158,7 +158,7 @@ async def chain(
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
-    """Return the checks of a run as `run.checks` lists them, and the objects that hear of accepted samples."""
+    """Return the checks of a run as `run.checks` lists them, and the objects to notify of accepted samples."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
     off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge)
@@ -190,7 +190,7 @@ def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
 
 
 async def drift_monitor(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftMonitor, list[Alarm]]:
-    """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
+    """Return the drift monitor, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.asked)
     drift = DriftMonitor(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
     with Reader(ledger.path) as reader:

@@ -32,7 +32,7 @@ from synthgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class RuleParts:
-    """Hold what the checks are made of that need no model."""
+    """Hold the objects from which the checks without a model are built."""
 
     task: Task
     cfg: FiltersConfig
@@ -51,7 +51,10 @@ class RuleParts:
 
 @dataclass(frozen=True)
 class ChainParts:
-    """Hold what the other checks are made of. A check that is switched off is missing from its list."""
+    """Hold the other checks, or the objects from which they are built.
+
+    A check that is switched off is missing from its list.
+    """
 
     corpus: Corpus
     off_task: Sequence[OffTask]
@@ -69,7 +72,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class CheckEntry(Generic[P]):
-    """Name the specs of one or more checks, and make those of them that a run has."""
+    """Hold the specs of one or more checks, and the function that builds the ones that a run has."""
 
     specs: Sequence[CheckSpec]
     make: Callable[[P], Iterable[Check]]

@@ -1,4 +1,4 @@
-"""Say how a stopped run goes on: the command, and the overrides that raise the budget or turn the rule off."""
+"""Return the command that continues a stopped run, with the overrides that raise the budget or turn the rule off."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from synthgen.run.budget import BudgetConfig
 
 _OF_THE_TASK = ("texts", "templates")
-"""Stop rules whose cure changes the task, so that only a fork of the run goes on."""
+"""Stop rules whose cure changes the task, so that the run can only be continued as a fork."""
 
 
 def continuation_overrides(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> list[str]:

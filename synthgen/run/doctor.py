@@ -1,4 +1,4 @@
-"""Find out what a run needs and this machine lacks. This starts no engine, uses no network and prints no secret.
+"""Find the requirements of a run that this machine lacks. This starts no engine, uses no network and prints no secret.
 
 Only `endpoint` sends requests, to the one server that it is given.
 """
@@ -44,7 +44,7 @@ _MEMORY = 6e9
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Hold one finding. With `level` lack a run cannot start; `cure` says what to do."""
+    """Hold one finding. With the `level` lack, a run cannot start. `cure` is the advice."""
 
     level: Literal["ok", "note", "lack"]
     what: str

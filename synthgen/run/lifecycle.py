@@ -38,7 +38,7 @@ from synthgen.tasks.assets import MissingError
 
 
 def start(config: Config, bases: list[Path], say: Callable[[str], None], make_loop: LoopFactory = Running) -> int:
-    """Start a new run and return the exit code. `make_loop` makes what runs its loop."""
+    """Start a new run and return the exit code. `make_loop` returns the object that runs its loop."""
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -61,7 +61,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None], make_loop: 
     check_writable(folder)
     if is_shard(folder):
         raise RunFolderError(
-            f"{folder} is a shard of {folder.parents[1]}, and goes on with it: synthgen resume {folder.parents[1]}"
+            f"{folder} is a shard of {folder.parents[1]}, which is resumed as a whole: synthgen resume {folder.parents[1]}"
         )
     check_tracking(config)
     with Reader(folder / "ledger.sqlite") as reader:

@@ -1,4 +1,4 @@
-"""Write down what happens in a session, in the ledger and events.jsonl, and show it on the display."""
+"""Write the events of a session to the ledger and events.jsonl, and show them on the display."""
 
 import json
 import time
@@ -58,7 +58,7 @@ class Notes:
         self._ledger.set_meta("seconds", vars(self.seconds))
 
     def note_engine(self, **info: Any) -> None:
-        """Write to the ledger what is known about the engine and the judge's own endpoints."""
+        """Write the known facts about the engine and the judge's own endpoints to the ledger."""
         self._engine_info |= info
         self._ledger.set_meta("engine", self._engine_info)
 

@@ -19,7 +19,8 @@ WINDOW = "window"
 
 
 def known_window(path: Path) -> list[Json]:
-    """Return what earlier sessions learnt of the engine, as a dialect that has only a window; an empty list if nothing."""
+    """Return the engine's window, if earlier sessions found it, as a dialect that has only a window; else an empty
+    list."""
     with Reader(path) as reader:
         return [] if (size := reader.meta(WINDOW)) is None else [{"window": size}]
 

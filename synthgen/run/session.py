@@ -53,8 +53,8 @@ LoopFactory = Callable[[Prepared, Path, Ledger, Display, Notes, DrainWith], Loop
 class Session:
     """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions.
 
-    `endless` is True for a run without a real target, such as a preview; the display then shows none. `make_loop` makes
-    what runs the loop.
+    `endless` is True for a run without a real target, such as a preview; the display then shows none. `make_loop`
+    returns the object that runs the loop.
     """
 
     def __init__(
@@ -118,10 +118,11 @@ class Session:
             return is_empty(reader)
 
     def _where_to_change(self, failure: str) -> str:
-        """Return the words that lead from a refusal to the fork that the last line offers; empty where it offers none."""
+        """Return the sentence that explains the fork in the last line after a refusal; empty if the last line offers no
+        fork."""
         if self._is_empty() or waiting(self._folder) or in_environment(failure):
             return ""
-        return "; add the changed key to the command below, which goes on with the accepted samples in a new folder"
+        return "; add the changed key to the command below, which continues with the accepted samples in a new folder"
 
     def gather(self) -> tuple[str, str]:
         """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""

@@ -23,7 +23,7 @@ _ALONE = {
 
 @dataclass(frozen=True)
 class ShardGoal:
-    """Hold what a shard should accept."""
+    """Hold the numbers of samples that a shard should accept."""
 
     target: int
     quotas: Mapping[str, int]

@@ -26,7 +26,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, *(() if _NOHUP else (
 
 
 class _Process:
-    """Hold what the signal handlers of this process share."""
+    """Hold the shared state of this process's signal handlers."""
 
     came = False
     """True once a stopping signal has come."""
