@@ -76,9 +76,10 @@ def train(
     set_aside: Mapping[str, int] | None = None,
     watch: Callable[[TrainingProgress], None] | None = None,
 ) -> Json:
-    """Train and score three arms: seeds, seeds with label rows, and these with synthetic rows. Return the metrics.
+    """Train and score three arms: seeds; seeds and label rows; seeds, label rows and synthetic rows.
 
-    Without seeds there is no arm of seeds: the metrics' `seeds_only` is None, and the second arm has label rows alone.
+    Return the metrics. Without seeds there is no arm of seeds: the metrics' `seeds_only` is None, and the second arm
+    has label rows alone.
 
     The student of the last arm is saved in `out`. Label rows are the labels' names and meanings, if `cfg.label_rows`
     gives them weight. `arms.assess` describes the metrics.

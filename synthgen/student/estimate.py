@@ -1,4 +1,4 @@
-"""Estimate the fits and steps of a student before it is trained and, from measured paces, its time.
+"""Estimate the number of fits and steps of a student's training in advance and, from measured paces, its time.
 
 The steps are the most that the config allows; early stopping makes fewer. A student that is trained to measure the
 paces is discarded.
@@ -30,7 +30,7 @@ _STEPS, _LOOKED, _SCORED = 6, 16, 8
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """Describe a student that is not trained yet. `seconds` is None if no pace was measured."""
+    """Hold the estimate of a future training. `seconds` is None if no pace was measured."""
 
     fits: int
     steps: int
@@ -51,7 +51,7 @@ def estimate(
     task: Task, cfg: StudentConfig, seeds: Sequence[Json], samples: int, eval_rows: Sequence[Json],
     paces: Paces | None = None,
 ) -> TrainingEstimate:  # fmt: skip
-    """Return the estimate of a student of the seeds and this many samples. `paces` give its time."""
+    """Return the estimate for a student trained on the seeds and this many samples. `paces` give the time."""
     learner = kinds.build(kinds.choose(task, cfg, [*seeds, *eval_rows], _silent), task, cfg, _silent)
     fits = _fits(task, cfg, learner, len(seeds), samples, len(eval_rows))
     work: dict[str, float] = {}

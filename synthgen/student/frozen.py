@@ -42,7 +42,8 @@ Inputs = Sequence[str] | Sequence[Pair] | Floats
 class FrozenStudent:
     """Predict labels by logistic regression on vectors: multinomial, or one for each label if they are `independent`.
 
-    `labels` are in the order of the columns of the probabilities. `form` is what it reads: texts or pairs of texts.
+    `labels` are in the order of the columns of the probabilities. `form` is the form of its input: texts or pairs of
+    texts.
     """
 
     def __init__(

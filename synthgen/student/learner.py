@@ -12,11 +12,11 @@ from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats
 from synthgen.student.work import Work
-from synthgen.student.workers.together import Together
+from synthgen.student.workers.together import WorkerTraining
 
 
 class Learner(Protocol):
-    """Fit and query one kind of student for one task; a `student` is what its `fit` and `load` return."""
+    """Fit and query one kind of student for one task. A `student` is an object that `fit` or `load` has returned."""
 
     @property
     def cfg(self) -> LearnerConfig: ...
@@ -58,7 +58,7 @@ class Experiment:
     work: Work
     say: Callable[[str], None]
     clock: Clock = field(default_factory=Clock)
-    workers: Together | None = None
+    workers: WorkerTraining | None = None
     """Processes that train in place of this one, or None."""
 
     def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None) -> Any:

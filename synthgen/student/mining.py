@@ -18,7 +18,7 @@ _LOOKED = 100
 
 @dataclass(frozen=True)
 class NegativeLimits:
-    """Say which passages may be a negative, and how many of them a query gets."""
+    """Limit the passages that may be negatives, and the number of negatives of a query."""
 
     count: int
     share: float

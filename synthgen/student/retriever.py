@@ -69,7 +69,8 @@ class QueryPassages:
     """Indices of the passages of all rows that have the same query."""
 
     def keys(self, row: int) -> set[tuple[str, str]]:
-        """Return what no other row of a batch may share, because its passage would count as wrong."""
+        """Return keys that no two rows of a batch may share, because the passage of one would be a wrong negative of
+        the other."""
         return {("query", self.queries[row]), ("passage", self.passages[self.own[row]])}
 
 

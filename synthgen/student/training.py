@@ -112,8 +112,8 @@ def run(
     An interrupted and continued training gives the same model as an uninterrupted one: the random numbers of a step
     follow from the seed and the step's number, and the order of the rows follows from the plan.
 
-    Of a training that workers have done, only take over the weights and the probe's losses. In a worker, raise
-    TrainedError at the end, when the last checkpoint is written.
+    If workers have done the training, only take over the weights and the probe's losses. In a worker, raise
+    TrainedError at the end, after the last checkpoint.
     """
     from transformers import PrinterCallback
 
@@ -124,7 +124,7 @@ def run(
         restore_weights(latest, trainer.model)
         return
     if latest:
-        say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
+        say(f"  continues from step {step_of(latest)} of {trainer.args.max_steps}")
         if probe:
             probe.recall((read_json(latest / TRAINER) or {})["log_history"])
         if step_of(latest) >= trainer.args.max_steps or (probe and probe.over()):

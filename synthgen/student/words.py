@@ -36,7 +36,7 @@ def read(tokenizer: Any, texts: Sequence[str]) -> list[TokenizedText]:
 
 
 def check_fast(tokenizer: Any, path: str) -> None:
-    """Raise ConfigError for a tokenizer that cannot tell where its tokens stand in a text."""
+    """Raise ConfigError for a tokenizer that cannot return the positions of its tokens in a text."""
     if not tokenizer.is_fast:
         raise ConfigError(
             f"student.tagger.model: {path} has no fast tokenizer, which is needed to locate words in the text; "

@@ -1,6 +1,6 @@
-"""Let the workers of one training decide together, share held-out rows, and collect the parts of a sharded model.
+"""Let the workers of one training agree on decisions, share held-out rows, and collect the parts of a sharded model.
 
-A training in one process is a workers of one, for which all of this is immediate.
+A training in one process is a group of one worker, which needs no communication.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Train as one of several workers: what a worker is given, and what it does.
+"""Define the job of a worker, and train as one of several workers.
 
 A worker of rank 0 writes the checkpoints, and its events for the process that owns the training; see `together`.
 """
@@ -48,7 +48,7 @@ class Job:
 
 
 class Events:
-    """Write what the owner of the training wants to know, one JSON list a line."""
+    """Write events for the process that owns the training, one JSON list a line."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = path.open("a", encoding="utf-8") if path else None
@@ -60,7 +60,7 @@ class Events:
 
 
 class WorkerClock(Clock):
-    """Tell of each step and evaluation."""
+    """Report each step and evaluation as an event."""
 
     def __init__(self, limit: float, events: Events) -> None:
         super().__init__(limit)
