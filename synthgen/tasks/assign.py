@@ -1,4 +1,4 @@
-"""Define what each slot of a run asks for: one value of each field that a task names in `assign`.
+"""Define the values that each slot of a run asks for: one value of each field that a task names in `assign`.
 
 A slot's value has a key, such as `formal`, or `tone=formal, answerable=true` for several fields. Every combination of
 values has a key and an even share of the target. `entities[].type | none` also asks for samples without any entity, under
@@ -72,7 +72,7 @@ class RequestedValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Assigned:
-    """Hold what slots may ask for. It is empty for a task without `assign`."""
+    """Hold the values that slots may ask for, by key. It is empty for a task without `assign`."""
 
     wishes: Mapping[str, tuple[RequestedValue, ...]]
     """Map each key to the values that it stands for."""
@@ -106,10 +106,10 @@ class Assigned:
 
 
 def label_sets(field: str, labels: Mapping[str, str], rows: Iterable[Json] = ()) -> Assigned:
-    """Return what slots ask for in a task whose samples have several of `labels`, which map to their meanings.
+    """Return the label sets that slots ask for, in a task whose samples have several labels.
 
-    Slots ask for every label alone, and for the sets of labels that `rows`, the seeds, have. A set is left out when it
-    would make one of its labels more than twice as frequent as the rarest label.
+    `labels` maps labels to meanings. Slots ask for every label alone, and for the sets of labels that `rows`, the
+    seeds, have. A set is left out when it would make one of its labels more than twice as frequent as the rarest label.
     """
     found = list(dict.fromkeys(tuple(label for label in labels if label in set(row[field])) for row in rows))
     sets = [(label,) for label in labels] + [each for each in found if len(each) > 1][:_MOST]
@@ -130,7 +130,10 @@ def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> R
 
 
 def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Json) -> Assigned:
-    """Return what slots ask for. Raise ConfigError for a path without choices, and for too many combinations."""
+    """Return the values that slots ask for.
+
+    Raise ConfigError for a path without choices, and for too many combinations.
+    """
     axes: list[list[RequestedValue]] = []
     for number, path in enumerate(paths):
         if path in paths[:number]:
@@ -159,7 +162,7 @@ def _key(paths: Sequence[str], wishes: Sequence[RequestedValue]) -> str:
 
 
 def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[RequestedValue]:
-    """Return what slots may ask for of one entry of `assign`."""
+    """Return the values that slots may ask for, of one entry of `assign`."""
     field = path.removesuffix(_OR_NONE)
     steps, choices = _choices(field, number, schema)
     texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
