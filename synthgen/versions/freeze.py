@@ -32,7 +32,7 @@ _MOST_LABELS = 200
 
 @dataclass(frozen=True)
 class FrozenVersion:
-    """Hold the version of a dataset, and what was added to the store."""
+    """Hold the version of a dataset, and the rows and bytes that were added to the store."""
 
     version: Version
     new: bool
@@ -54,7 +54,7 @@ def freeze_dataset(
     guide: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> FrozenVersion:
-    """Freeze the dataset that `text` names. Tell `note` what the user should know about it.
+    """Freeze the dataset that `text` names. Pass notes for the user to `note`.
 
     `licence` is that of the rows that name none; `guide` the file of the annotation guide.
     """

@@ -34,7 +34,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class MergeConfig:
-    """Say what a merge does with equal texts that have different targets, and with near-duplicates."""
+    """Set how a merge treats equal texts that have different targets, and near-duplicates."""
 
     on_conflict: str = "first"
     """`first` keeps the row of the first dataset, `drop` removes all rows of the text, `error` writes nothing."""
@@ -73,7 +73,7 @@ class RowPlace:
 
 @dataclass
 class Merged:
-    """Hold what a merge did."""
+    """Hold the result of a merge."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """The rows of each split of the result."""
@@ -201,7 +201,7 @@ def merge(
 
 
 def _result(found: _Joined, work: Path) -> tuple[DatasetRows, dict[int, Json]]:
-    """Return the rows that stay, and what is to be noted of each: where it is from, and its dataset's licence."""
+    """Return the rows that stay, each with its lineage: its origin, and its dataset's licence."""
     rows, extra = DatasetRows(work), {}
     for dataset in found.datasets:
         rows.noted |= dataset.rows.noted

@@ -1,4 +1,4 @@
-"""Resolve what a user calls a dataset: a path, a dataset on the hub, or a version by name, number or hash.
+"""Resolve the name that a user gives for a dataset: a path, a dataset on the hub, or a version by name, number or hash.
 
 | written | meant |
 |---|---|

@@ -24,7 +24,7 @@ _LINEAGE = b', "lineage": {'
 
 
 class Stored(NamedTuple):
-    """Hold one stored row: its content, and what was known about its origin when it was stored."""
+    """Hold one stored row: its content, and its origin as known when it was stored."""
 
     id: str
     row: Json

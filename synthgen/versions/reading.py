@@ -19,7 +19,7 @@ from synthgen.versions.rows import SPLIT, DatasetRows
 
 
 class Lineage:
-    """Find what a folder notes about the origin of its rows.
+    """Find the records of a folder about the origin of its rows.
 
     A line is found by the id of its row. A line without an id is found by the row's place, which is trusted only while
     the folder is as its manifest says, because an edit moves rows.
@@ -55,7 +55,7 @@ class Lineage:
 
 @dataclass
 class Dataset:
-    """Hold a dataset: its rows, what is known about it, and the name by which the user called it."""
+    """Hold a dataset: its rows, its facts, and the name that the user gave for it."""
 
     name: str
     rows: DatasetRows

@@ -73,9 +73,9 @@ def check_free(out: Path) -> None:
 
 
 def files_of(rows: DatasetRows, noted: dict[str, None], extra: dict[int, Json] | None = None) -> dict[str, bytes]:
-    """Return the files of a dataset by name: a file for each split, and what is known of the origin of rows.
+    """Return the files of a dataset by name: a file for each split, and one with the known origin of rows.
 
-    `extra` has more to note about rows, by their position.
+    `extra` has further origin data of rows, by their position.
     """
     parts: dict[str, list[str]] = {split: [] for split in rows.splits()}
     lineages: dict[str, list[str]] = {split: [] for split in parts}

@@ -1,4 +1,4 @@
-"""Tell which fields of a row are its input, and which are its target."""
+"""Determine which fields of a row are its input, and which are its target."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
