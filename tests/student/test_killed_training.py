@@ -172,10 +172,10 @@ def same(metrics, other):
 @pytest.mark.parametrize(
     ("what", "argument", "said"),
     [
-        (before_the_marker, 4, "  goes on from step 3 of 6"),
-        (after_the_marker, 4, "  goes on from step 4 of 6"),
+        (before_the_marker, 4, "  continues from step 3 of 6"),
+        (after_the_marker, 4, "  continues from step 4 of 6"),
         (before_the_marker, 1, "student, with synthetic rows, 1 of 1: 6 steps over 28 rows"),
-        (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
+        (before_the_scores_are_kept, None, "  continues from step 6 of 6"),
         (between_the_arms, None, "student, with label rows, 1 of 1: done before"),
         (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),
     ],
@@ -230,7 +230,7 @@ def test_a_checkpoint_that_finds_no_room_is_said_once_and_left_out(start, job, u
     complaints = [line for line in lines if "a checkpoint could not be written" in line]
     assert len(complaints) == 1
     assert "File too large" in complaints[0]
-    assert complaints[0].endswith("the training goes on without it")
+    assert complaints[0].endswith("the training continues without it")
     assert same(read_json(out / "metrics.json"), undisturbed)
 
 

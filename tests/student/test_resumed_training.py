@@ -119,7 +119,7 @@ def goes_on_to_the_same_weights(fit, stop_after, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(out)
     stop_after(None)
-    assert "  goes on from step 5 of 8" in fit(out)
+    assert "  continues from step 5 of 8" in fit(out)
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
 
 
@@ -134,7 +134,7 @@ def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopp
     with pytest.raises(KeyboardInterrupt):
         classify(out)
     stop_after(None)
-    assert f"  goes on from step {step} of 8" in classify(out)
+    assert f"  continues from step {step} of 8" in classify(out)
     assert (out / "model.safetensors").read_bytes() == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
@@ -173,7 +173,7 @@ def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classi
             classify(halved, training=chosen)
     lines = classify(halved, training=chosen)
     assert sum("held out" in line for line in lines) == 2
-    assert "  goes on from step 5 of 8" in lines
+    assert "  continues from step 5 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     assert one["synthetic"]["held_out_loss"] == other["synthetic"]["held_out_loss"]
     assert [step for step, _ in one["synthetic"]["held_out_loss"]] == list(range(1, 9))
@@ -326,7 +326,7 @@ def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp
             classify(halved, eval_rows=20)
     lines = classify(halved, eval_rows=20)
     assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "with label rows")]
-    assert "  goes on from step 2 of 8" in lines
+    assert "  continues from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):
         assert {**one[arm], "seconds": 0} == {**other[arm], "seconds": 0}

@@ -24,7 +24,7 @@ from synthgen.student.rows import as_rows
 from synthgen.student.work import Work
 from synthgen.student.workers.config import count_of
 from synthgen.student.workers.job import Job, spawned
-from synthgen.student.workers.together import Together, workers_for
+from synthgen.student.workers.together import WorkerTraining, workers_for
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task
 
@@ -153,13 +153,13 @@ def test_a_model_that_is_divided_among_the_workers_learns_the_same(
     """Each worker holds half of every weight. A stopped training goes on from its checkpoint, which holds the whole."""
     from torch.multiprocessing import start_processes
 
-    def follow(_: Together, job: Job, place: TrainingFolders, events: Path) -> None:
+    def follow(_: WorkerTraining, job: Job, place: TrainingFolders, events: Path) -> None:
         for limit in [0.0, job.seconds] if stopped else [job.seconds]:
             started = replace(job, seconds=limit)  # without time, a training makes one step
             rendezvous = str(tmp_path / f"rendezvous-{limit}")
             start_processes(sharded, (started, 2, rendezvous), nprocs=2, start_method="spawn")
 
-    monkeypatch.setattr(Together, "_follow", follow)
+    monkeypatch.setattr(WorkerTraining, "_follow", follow)
     cfg = GeneratorConfig(model=str(tiny_generator), **WRITER)
     check_same(
         instruction_task, instruction_rows,
@@ -210,7 +210,7 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
         training.run(many)
     if how == "a worker dies":
         assert "student.workers: worker 1 was ended by SIGKILL; the end of " in str(raised.value)
-        assert str(raised.value).endswith("The training keeps its last checkpoint, and the next one goes on from there")
+        assert str(raised.value).endswith("The training keeps its last checkpoint, from which the next one continues")
     deadline = time.monotonic() + 20
     while workers_of(os.getpid()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -218,7 +218,7 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
     assert list(training.checkpoints.glob("step-*"))
     again = Training(news_task, news_rows, classifier(encoder, "2"), tmp_path / "2")
     curve, _ = again.run(many)
-    assert any(line.startswith("  goes on from step ") for line in again.said)
+    assert any(line.startswith("  continues from step ") for line in again.said)
     undisturbed, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
     np.testing.assert_allclose(curve[-1][1], undisturbed[-1][1], rtol=2e-3)
 
