@@ -38,7 +38,7 @@ class Disputed:
 
 @dataclass(frozen=True)
 class Uncertain:
-    """Hold a sample of which the run is uncertain and that nobody has answered."""
+    """Hold a sample that the run is uncertain about and that nobody has answered."""
 
     data: Json
     shares: Mapping[str, float]
@@ -123,7 +123,7 @@ class _Maker:
         ]
 
     def _values(self) -> list[Block]:
-        """Return the meanings of labels of which a sample may have several, and of assigned values."""
+        """Return the meanings of the labels, where a sample may have several, and of assigned values."""
         named = self._definition.get("multi_labels") or (not self.named and self._definition.get("asked")) or {}
         given = {name: [one] if isinstance(one, str) else one for name, one in dict(named).items()}
         told = [(name, "; ".join(filter(None, meanings))) for name, meanings in given.items() if any(meanings)]

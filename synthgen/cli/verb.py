@@ -177,7 +177,7 @@ def selecting(words: Sequence[str], keys: tuple[str, ...] = ("select.",)) -> tup
 
 
 def wrong(message: str) -> NoReturn:
-    """Refuse the command line with a message, to which the usage of the verb is added."""
+    """Refuse the command line with a message, followed by the usage of the verb."""
     raise click.UsageError(message, click.get_current_context())
 
 

@@ -69,7 +69,7 @@ class Reader:
 
     @property
     def knows_models(self) -> bool:
-        """Return True when the ledger can tell which model of a mix wrote a sample."""
+        """Return True when the ledger records which model of a mix wrote a sample."""
         return self._version >= _WITH_MODELS
 
     @property

@@ -49,7 +49,7 @@ class BalanceConfig:
 
 
 class Balance:
-    """Bring every value of a field to the same number of rows. Behind `split`, only rows of the first split count."""
+    """Give every value of a field the same number of rows. After the step `split`, only rows of the first split count."""
 
     spec = StepSpec(
         "balance",

@@ -116,7 +116,7 @@ def _texts(name: str, data: bytes | Path) -> Iterator[tuple[str, str]] | None:
 
 
 def _encoding(data: bytes | Path) -> str | None:
-    """Return the encoding of a text; None for a file that is none. Its first megabyte decides."""
+    """Return the encoding of a text file; None for any other file. The first megabyte decides."""
     if isinstance(data, bytes):
         start = data[:_START]
     else:

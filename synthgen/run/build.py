@@ -68,7 +68,7 @@ async def load_corpus(
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         foreign = (exchange.earlier(), exchange.count) if exchange is not None else ()
         vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder, *foreign)
-        near.learn(prepared.seeds, vectors)
+        near.calibrate(prepared.seeds, vectors)
     except BaseException:
         corpus.close()
         raise

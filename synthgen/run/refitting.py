@@ -47,7 +47,7 @@ class Refitting:
 
     async def shorter(self, planned: PlannedSlot, shown: Sequence[Sample], error: TooLongError) -> PlannedSlot | None:
         """Return the slot with the samples that fit into its prompt; None if the prompt cannot be shorter."""
-        await self.learn(error)
+        await self.adopt_window(error)
         left = self._prepared.prompting.fitting(planned.label, shown)
         if len(left) == len(shown):
             return None
@@ -55,7 +55,7 @@ class Refitting:
         self._ledger.shorten(planned.slot, parents)
         return planned.model_copy(update={"parents": parents})
 
-    async def learn(self, error: TooLongError) -> None:
+    async def adopt_window(self, error: TooLongError) -> None:
         """Keep all prompts within the window that a refusal names, if it is smaller than the one known so far."""
         size = named_window(str(error))
         async with self._lock:

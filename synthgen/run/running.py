@@ -132,7 +132,7 @@ class Running:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted, corpus)
             refitting = Refitting(prepared, ledger, dialects, judge, self._display.say)
-            judge.on_too_long(refitting.learn)
+            judge.on_too_long(refitting.adopt_window)
             await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)

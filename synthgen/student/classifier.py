@@ -205,7 +205,7 @@ def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) ->
 
 
 def _binary_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """Return the mean loss of the batch, for labels of which each is independent of the others."""
+    """Return the mean loss of the batch, for labels that are independent of each other."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     targets, weights = labels[:, :-1], labels[:, -1]

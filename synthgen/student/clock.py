@@ -310,7 +310,7 @@ class Clock:
 def lines(
     say: Callable[[str], None], subject: str = "student", now: Now | None = None
 ) -> Callable[[TrainingProgress], None]:
-    """Return a function that says a line of progress at most every half minute."""
+    """Return a function that prints a line of progress at most every half minute."""
     clock = now or time.monotonic
     told = clock()
 

@@ -215,5 +215,6 @@ def _refuse_unless(kept: bool) -> None:
 
 
 def _held_out(rows: Sequence[TrainingRow], is_held_out: Ints) -> list[TrainingRow]:
-    """Return the held-out rows, copies merged into one row of more weight: two copies tell no more than one."""
+    """Return the held-out rows, copies merged into one row of more weight, because two copies carry no more information
+    than one."""
     return merged([row for row, out in zip(rows, is_held_out, strict=True) if out])

@@ -66,7 +66,7 @@ class Tagger:
         return planned_steps(rows, self.cfg)
 
     def stratum(self, row: TrainingRow) -> str:
-        """Return a stratum that tells rows with spans from rows without."""
+        """Return a stratum that separates rows with spans from rows without spans."""
         return str(bool(self._spans.locate(row.data)))
 
     def fit(

@@ -126,7 +126,7 @@ class ShardExchange:
     async def _ready(self, other: int, limit: int, is_closing: Callable[[], bool]) -> int | None:
         """Wait until another shard has settled all slots below `limit`, or has ended this pass.
 
-        Return the slot up to which it is to be taken over, or None if the run is closing before.
+        Return the slot up to which its samples are taken over, or None if the run closes before that.
         """
         if other not in self._stage.active:
             return self._stage.begins[other]

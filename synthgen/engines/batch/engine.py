@@ -185,7 +185,7 @@ class BatchEngine:
 
     def _line(self, request: Request, dialect: Dialect) -> bytes:
         try:
-            spelled = line(request.id, self._plan.path, self._endpoint.spell(request, dialect))
+            spelled = line(request.id, self._plan.path, self._endpoint.request_body(request, dialect))
         except TypeError as error:  # in a key of engine.extra_body
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
         if len(spelled) > self._plan.most_bytes:
@@ -294,7 +294,7 @@ class BatchEngine:
         """Raise RetryableError if the refusal names a parameter that can be left out from now on."""
         if dialect == self._endpoint.dialect:  # one from a record is equal to it and not the same object
             dialect = self._endpoint.dialect
-        if self._endpoint.omit_refused(refusal, self._endpoint.spell(request, dialect), dialect):
+        if self._endpoint.omit_refused(refusal, self._endpoint.request_body(request, dialect), dialect):
             raise RetryableError(str(refusal), charge=0.0)
 
 

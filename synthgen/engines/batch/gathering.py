@@ -39,11 +39,11 @@ def choose(
     chosen: list[Gathered],
     most_requests: int,
     most_bytes: int,
-    spell: Callable[[Request], bytes],
+    to_line: Callable[[Request], bytes],
 ) -> bytes:
     """Move requests of one model from `gathered` into `chosen`, up to the limits, and return the file of their lines.
 
-    Cancelled requests are dropped. `spell` returns the line of a request; if it raises FatalRequestError, so does the
+    Cancelled requests are dropped. `to_line` returns the line of a request; if it raises FatalRequestError, so does the
     request.
     """
     content, waiting = bytearray(), deque(gathered)
@@ -57,7 +57,7 @@ def choose(
             gathered.append(one)
             continue
         try:
-            line = spell(one.request)
+            line = to_line(one.request)
         except FatalRequestError as error:
             one.sent.set_exception(error)
             continue

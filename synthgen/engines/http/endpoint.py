@@ -87,7 +87,7 @@ class Endpoint:
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
         self._client = make_client(key, settings, {"Content-Type": "application/json"})
-        self._speller = BodyWriter(model, settings.extra_body)
+        self._body_writer = BodyWriter(model, settings.extra_body)
         self._met: set[str] | None = None
         self.responds = False
         """True once the endpoint has sent any response, a refusal included."""
@@ -102,7 +102,7 @@ class Endpoint:
         left = _MOST_LESSONS
         while True:
             dialect = self.dialect
-            body = self.spell(request, dialect)
+            body = self.request_body(request, dialect)
             outcome = await self._ask(request, body, dialect)
             if isinstance(outcome, Completion):
                 return outcome
@@ -115,14 +115,14 @@ class Endpoint:
 
         Raise the same RetryableErrors as `complete`.
         """
-        return await self._ask(request, self.spell(request, dialect), dialect)
+        return await self._ask(request, self.request_body(request, dialect), dialect)
 
-    def spell(self, request: Request, dialect: Dialect) -> Json:
+    def request_body(self, request: Request, dialect: Dialect) -> Json:
         """Return the keys and values of a request as they are sent. Raise FatalRequestError for values that JSON cannot
         hold.
         """
         try:
-            return self._speller.body(request, dialect)
+            return self._body_writer.body(request, dialect)
         except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
 
@@ -166,7 +166,7 @@ class Endpoint:
         if status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
             return Completion(
                 text="", finish_reason=THINKING_ONLY, engine=self.url, seconds=seconds,
-                completion_tokens=self.spell(request, dialect).get(dialect.token_key) or 0,
+                completion_tokens=self.request_body(request, dialect).get(dialect.token_key) or 0,
             )  # fmt: skip
         failure = self._failure(status, header, payload)
         if isinstance(failure, FatalRequestError):

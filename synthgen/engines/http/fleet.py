@@ -156,7 +156,7 @@ class Fleet:
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
-        self._places.stir()
+        self._places.wake_all()
         return self._abandoned
 
     async def aclose(self) -> None:
@@ -274,7 +274,7 @@ class Fleet:
             member.setbacks = 0
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
-            self._places.stir()
+            self._places.wake_all()
         if not isinstance(error, BusyError):  # a request to wait is normal and needs no event
             consequence = "is not used" if for_good else "gets no requests until it answers a health probe"
             self._tell("endpoint_down", f"{error}; it {consequence}")

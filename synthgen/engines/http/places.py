@@ -69,7 +69,7 @@ class Places:
         self._turns[request.id] = turn
 
     async def wait(self, turn: Turn) -> EndpointState | None:
-        """Reserve a place at an endpoint and return that endpoint; None when `stir` wakes all waiting requests."""
+        """Reserve a place at an endpoint and return that endpoint; None when `wake_all` wakes all waiting requests."""
         return await self._line.wait(turn)
 
     def give_back(self, member: EndpointState) -> None:
@@ -80,8 +80,8 @@ class Places:
         """Assign the places that have become free."""
         self._line.move()
 
-    def stir(self) -> None:
-        self._line.stir()
+    def wake_all(self) -> None:
+        self._line.wake_all()
 
     def close(self) -> None:
         self._line.close()

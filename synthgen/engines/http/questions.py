@@ -129,7 +129,7 @@ class _DialectFinder:
         return None
 
     async def _least_thinking(self) -> Dialect:
-        """Return the dialect that asks for the least thinking of a model that cannot be told not to think."""
+        """Return the dialect that asks for the least thinking, for a model whose thinking cannot be switched off."""
         if self._known.get("thinking", "reasoning_effort") == "reasoning_effort":
             for effort in EFFORTS[EFFORTS.index(self._known.get("least_effort", EFFORTS[1])) :]:
                 dialect = changed(self.dialect, thinking="reasoning_effort", least_effort=effort, thinks="always")
@@ -258,7 +258,7 @@ class _DialectFinder:
         return answer
 
     def _without_blamed(self, refusal: str, request: Request) -> Dialect | None:
-        parameter = blamed(refusal, self._endpoint.spell(request, self.dialect))
+        parameter = blamed(refusal, self._endpoint.request_body(request, self.dialect))
         other = without(self.dialect, parameter, refusal) if parameter else None
         if other is None or any(getattr(other, name) != value for name, value in self._known.items()):
             return None

@@ -39,7 +39,7 @@ class WaitingQueue(Generic[Place]):
         return bool(self._waiting)
 
     async def wait(self, turn: Turn) -> Place | None:
-        """Return a place when it is the request's turn; None when `stir` wakes all waiting requests."""
+        """Return a place when it is the request's turn; None when `wake_all` wakes all waiting requests."""
         if not self._waiting and (place := self._take()) is not None:
             return place
         waiter: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
@@ -63,7 +63,7 @@ class WaitingQueue(Generic[Place]):
                 waiter.set_result(place)
             heapq.heappop(self._waiting)
 
-    def stir(self) -> None:
+    def wake_all(self) -> None:
         """Wake all waiting requests without giving them a place."""
         waiting, self._waiting = self._waiting, []
         for _, _, waiter in waiting:

@@ -36,7 +36,10 @@ class LocalModel:
         adapters: Mapping[str, str] | None = None,
         thinking: bool | None = None,
     ) -> None:
-        """Load the model and its adapters. If `thinking` is False, its chat template is told that it should not think."""
+        """Load the model and its adapters.
+
+        If `thinking` is False, its chat template gets the variable that switches thinking off.
+        """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging

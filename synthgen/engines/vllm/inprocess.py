@@ -68,7 +68,10 @@ class VllmInprocess:
     def __init__(
         self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = (), thinking: bool | None = None
     ) -> None:
-        """Answer with `vllm`. If `thinking` is False, the model's chat template is told that it should not think."""
+        """Answer with `vllm`.
+
+        If `thinking` is False, the model's chat template gets the variable that switches thinking off.
+        """
         self._cfg = cfg
         self._vllm = vllm
         self._adapters = {

@@ -139,12 +139,12 @@ class VllmEngine:
         dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
         endpoint = Endpoint(f"{root}/v1", served_name, key, RequestSettings(cfg.timeout), dialect)
 
-        def tell_while_it_lives(kind: str, words: str) -> None:  # the supervisor reports the server's death
+        def report_while_alive(kind: str, words: str) -> None:  # the supervisor reports the server's death
             if not process.has_ended:
                 tell(kind, words)
 
         known = _known(dialect) if cfg.reasoning_parser or thinks.asked_to_think is not None else None
-        fleet = Fleet([endpoint], cfg.patience, tell_while_it_lives, known=known, model=thinks)
+        fleet = Fleet([endpoint], cfg.patience, report_while_alive, known=known, model=thinks)
         engine = cls(process, fleet, default_in_flight(cfg), f"{root}/v1")
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)

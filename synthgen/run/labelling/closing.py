@@ -42,7 +42,7 @@ def agreement_lines(reader: Reader, folder: Path) -> list[str]:
 
 
 def next_step(reader: Reader, folder: Path, options: LabelOptions) -> list[str]:
-    """Return lines that tell how to use the answers; the last one is the command."""
+    """Return lines that explain how to use the answers; the last one is the command."""
     if holder(folder) is not None:
         return ["the run is still working; it uses the answers when it ends"]
     if options.train:

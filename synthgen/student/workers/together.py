@@ -172,7 +172,7 @@ def workers_for(
 
 
 def _is_over(place: TrainingFolders, plan: Plan, probe: Probe | None) -> bool:
-    """Return True if a checkpoint has the end of the training, from which another process was killed."""
+    """Return True if a checkpoint is at the end of the training, because an earlier process was killed after it."""
     latest = place.checkpoints.latest()
     if latest is None:
         return False

@@ -31,13 +31,13 @@ class Server:
         self._text = text
         self._logprobs = logprobs
         self._listed = listed or []
-        self._speller = BodyWriter("m", {})
+        self._body_writer = BodyWriter("m", {})
 
-    def spell(self, request: Request, dialect: Dialect) -> Json:
-        return self._speller.body(request, dialect)
+    def request_body(self, request: Request, dialect: Dialect) -> Json:
+        return self._body_writer.body(request, dialect)
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
-        body = self.spell(request, dialect)
+        body = self.request_body(request, dialect)
         self.bodies.append(body)
         if (words := self._refuses(body)) is not None:
             return FatalRequestError(f"answered 400: {words}")
