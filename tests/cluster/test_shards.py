@@ -169,7 +169,7 @@ def test_a_duplicate_across_shards_is_dropped_once_and_kept_as_a_rejection(
     assert rows(path, "SELECT COUNT(*) FROM samples JOIN embeddings ON id = sample_id") == [(4 + len(news_seeds),)]
 
 
-def test_a_merge_that_is_killed_goes_on_to_the_same_ledger(
+def test_a_merge_that_is_killed_continues_to_the_same_ledger(
     merged: Callable[..., Merged], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = merged("whole")
@@ -229,28 +229,28 @@ def samples(folder: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with two shards that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     done = subprocess.run([*SYNTHGEN, *SHARDED, f"run.dir={folder}"], check=False, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
     return folder
 
 
 @pytest.mark.slow
-def test_shards_fill_every_label_exactly_and_are_shown(undisturbed: Path) -> None:
+def test_shards_fill_every_label_exactly_and_are_shown(uninterrupted: Path) -> None:
     by_label = "SELECT label, COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1 ORDER BY 1"
-    assert [count for _, count in rows(undisturbed / "ledger.sqlite", by_label)] == [16, 15, 15, 15]
-    said = lines(status(undisturbed))
+    assert [count for _, count in rows(uninterrupted / "ledger.sqlite", by_label)] == [16, 15, 15, 15]
+    said = lines(status(uninterrupted))
     assert [line.split(",")[0] for line in said if line.startswith("shard ")] == [
         "shard 1     ended",
         "shard 2     ended",
     ]
-    assert dispatch(["resume", str(undisturbed / "shards" / "1")]) == 2
+    assert dispatch(["resume", str(uninterrupted / "shards" / "1")]) == 2
 
 
 @pytest.mark.slow
-def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Path, undisturbed: Path) -> None:
+def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Path, uninterrupted: Path) -> None:
     run = subprocess.Popen(
         [*SYNTHGEN, *SHARDED, "run.dir=out", "engine.jitter=0.5"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
@@ -267,12 +267,12 @@ def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Pa
     said, _ = run.communicate(timeout=240)
     assert (run.returncode, said.splitlines()[-1]) == (5, "synthgen resume out")
     assert dispatch(["resume", "out"]) == 0
-    assert samples(tmp_path / "out") == samples(undisturbed)
+    assert samples(tmp_path / "out") == samples(uninterrupted)
 
 
 @pytest.mark.slow
 def test_a_run_that_ended_before_its_merge_is_merged_by_a_resume(
-    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -281,7 +281,7 @@ def test_a_run_that_ended_before_its_merge_is_merged_by_a_resume(
         patched.setattr(sharded, "merge", interrupted)
         assert dispatch([*SHARDED, "run.dir=out"]) == 5
     assert dispatch(["resume", "out"]) == 0
-    assert samples(tmp_path / "out") == samples(undisturbed)
+    assert samples(tmp_path / "out") == samples(uninterrupted)
 
 
 @pytest.mark.slow

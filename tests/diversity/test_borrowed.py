@@ -23,7 +23,7 @@ LABELS = ["PlayMusic", "lost_or_stolen_card", "visual-studio", "天气", "or"]
         ("play", None, False),
     ],
 )
-def test_a_text_says_its_label_if_it_has_a_word_of_the_name(text: str, label: str | None, says: bool) -> None:
+def test_a_text_contains_its_label_if_it_has_a_word_of_the_name(text: str, label: str | None, says: bool) -> None:
     assert LabelWords(LABELS).says(text, label) is says
 
 

@@ -27,7 +27,7 @@ def test_every_preset_says_whether_it_continues_turns() -> None:
     assert {name: preset["continues"] for name, preset in PRESETS.items() if preset["continues"]} == {"vllm": True}
 
 
-def test_an_endpoint_that_cannot_is_refused_in_one_line() -> None:
+def test_an_endpoint_that_cannot_continue_a_turn_is_refused_in_one_line() -> None:
     check_dialects(MAGPIE, [{"continues": True}, {"window": 4096}])
     check_dialects(OTHERS, [{"continues": False}])
     with pytest.raises(
@@ -36,7 +36,7 @@ def test_an_endpoint_that_cannot_is_refused_in_one_line() -> None:
         check_dialects(MAGPIE, [{"continues": True}, {"continues": False}])
 
 
-def test_an_engine_that_cannot_is_refused_by_its_capabilities() -> None:
+def test_an_engine_that_cannot_continue_a_turn_is_refused_by_its_capabilities() -> None:
     engine: Any = SimpleNamespace(kind="other", capabilities=SimpleNamespace(continues=False))
     check_continues(OTHERS, engine)
     with pytest.raises(ConfigError, match="and engine=other does not"):

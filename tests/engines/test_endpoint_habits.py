@@ -141,7 +141,7 @@ def events(kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.habits[0])
-def test_a_run_gets_along_with_the_habit(case: Case, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_works_with_the_habit_of_the_server(case: Case, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*case.habits) == 0
     assert accepted() == 4
     assert case.says in " ".join(capsys.readouterr().out.split())
@@ -259,7 +259,7 @@ def test_a_judge_that_only_thinks_names_the_key_to_raise(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_ran_out_of_room_for_thinking_goes_on_with_more(stand_in: "StartServer") -> None:
+def test_a_run_that_ran_out_of_tokens_for_thinking_continues_with_more(stand_in: "StartServer") -> None:
     server = stand_in(habit=["thinks_long=300"])
     words = ["run", "experiment=smoke", "run.dir=out", "engine=openai", "engine.model=m", f"engine.urls=[{server.url}]"]
     stops = ["budget.target=4", "budget.window=6", "model.thinking_tokens=32"]

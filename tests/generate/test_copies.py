@@ -13,7 +13,7 @@ def test_runs_begin_at_every_second_word_and_stand_as_in_the_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Yes", "rate this book"])
-def test_a_short_text_holds_nothing_back(text: str) -> None:
+def test_a_short_text_bars_no_words(text: str) -> None:
     """Its words are those of many others."""
     assert runs(text, 4) == []
 

@@ -69,7 +69,7 @@ def test_a_finished_answer_gets_the_mass_that_longer_options_leave() -> None:
     assert option_probabilities(answer, options) == pytest.approx({"sport": 0.6, "sporting life": 0.2, "world": 0.2})
 
 
-def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
+def test_an_option_that_begins_another_is_recognised_by_the_whole_answer() -> None:
     place = {"sport": 0.9, "world": 0.1}
     options = ("sport", "sporting life", "world")
     assert option_probabilities(said("sport", place), options) == pytest.approx(

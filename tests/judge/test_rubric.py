@@ -92,7 +92,7 @@ async def test_label_check_and_rubric_begin_alike_to_the_end_of_the_text(seat: M
 
 @pytest.mark.parametrize("template", ["judge", "judge_strict"])
 @pytest.mark.parametrize("after_label", [False, True])
-async def test_a_single_criterion_stands_before_every_sample(
+async def test_a_single_criterion_is_put_before_every_sample(
     template: str, after_label: bool, news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     """An engine reads it once: what two questions do not share begins with their samples."""

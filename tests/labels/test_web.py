@@ -149,7 +149,7 @@ async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, t
 
 
 @pytest.mark.slow
-async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
+async def test_ctrl_c_ends_the_page_with_exit_code_5(served: Served) -> None:
     await served.browser.get(served.url)
     await served.do("answer", answer="sport")
     served.process.send_signal(signal.SIGINT)

@@ -37,7 +37,7 @@ def test_the_best_of_equal_rows_stays_at_its_own_place(run: Any) -> None:
     assert [gone["neighbour"]["line"] for gone in done.removed] == [3, 3]
 
 
-def test_a_score_that_is_no_number_is_told(run: Any) -> None:
+def test_a_score_that_is_no_number_is_reported(run: Any) -> None:
     with pytest.raises(InputError, match=r"rows\.jsonl:1: score is not a number"):
         run(["a"], {"exact": {"keep": "best", "score": "score"}})
 

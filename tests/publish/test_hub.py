@@ -100,7 +100,7 @@ def test_a_fault_at_any_step_is_repeated_to_one_commit(step: str, fault: int | s
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_goes_on(step: str, hub: StandInHub) -> None:
+def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_continues(step: str, hub: StandInHub) -> None:
     hub.faults[step] = ["lost"] * 1000
     with pytest.raises(
         UserError, match="has all of it or nothing; repeat the command, which sends only what is missing"

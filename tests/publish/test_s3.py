@@ -158,7 +158,7 @@ def test_an_endpoint_that_is_down_is_named(
 
 
 @pytest.mark.timeout(1800)
-def test_a_killed_upload_leaves_the_old_version_and_goes_on(bucket: Any, tmp_path: Path) -> None:
+def test_a_killed_upload_leaves_the_old_version_and_continues(bucket: Any, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "train.jsonl").write_text('{"text": "one"}\n')

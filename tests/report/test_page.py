@@ -65,7 +65,7 @@ def test_the_page_loads_nothing_and_runs_nothing(run: Any) -> None:
     assert "@import" not in found.source
 
 
-def test_its_policy_allows_its_own_style_alone(run: Any) -> None:
+def test_the_pages_policy_allows_only_its_own_style(run: Any) -> None:
     found = page(run.path)
     policy = next(a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy")
     style = re.findall(r"<style>(.*?)</style>", found.source, re.S)

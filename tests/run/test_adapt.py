@@ -101,7 +101,7 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
         ),
     ],
 )
-def test_an_adapter_that_cannot_be_is_refused_before_anything_starts(
+def test_an_impossible_adapter_is_refused_before_anything_starts(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter("j")

@@ -56,14 +56,14 @@ async def test_checks_are_asked_in_order_until_one_rejects(candidate: Make) -> N
     assert (entry.sample, heard.samples, third.saw) == (None, [], [])
 
 
-async def test_a_check_that_does_not_know_is_no_pass(candidate: Make) -> None:
+async def test_an_undecided_check_does_not_pass_a_candidate(candidate: Make) -> None:
     one = candidate()
     chain = Chain([Asked("a", [Verdict(check="a", outcome="unscored", reason="unscored")])], [], [], labelled)
     await chain.arrive([one])
     assert (await chain.settle(one)).sample is None
 
 
-async def test_a_check_sees_what_earlier_ones_said(candidate: Make) -> None:
+async def test_a_check_sees_the_verdicts_of_earlier_checks(candidate: Make) -> None:
     first, later, one = Asked("a"), Asked("b"), candidate()
     chain = Chain([first], [later], [], labelled)
     await chain.arrive([one])

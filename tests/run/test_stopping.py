@@ -170,7 +170,7 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
         ("min_free_gigabytes", []),
     ],
 )
-def test_what_a_run_needs_to_go_on_is_said(reason: str, overrides: list[str]) -> None:
+def test_the_needs_of_a_run_to_continue_are_reported(reason: str, overrides: list[str]) -> None:
     assert continuation_overrides(BudgetConfig(minutes=45.0, candidates=10_000_000), reason) == overrides
 
 

@@ -79,7 +79,7 @@ def test_an_inside_tag_without_a_beginning_begins_a_span():
     st.lists(st.sampled_from(["ann", "bo", "cy", "dee"]), min_size=1, max_size=8),
     st.data(),
 )
-def test_tags_and_spans_are_each_other_again(names, data):
+def test_tags_and_spans_convert_back_and_forth(names, data):
     words = words_of(" ".join(names))
     ends = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=4)))
     spans = [

@@ -141,7 +141,7 @@ def test_a_training_without_a_pace_ends_at_the_limit(train):
     assert "the student was trained for 6 of 12 steps" in metrics["cut_short"]["sentence"]
 
 
-def test_fewer_repeats_are_said(train):
+def test_fewer_repeats_are_reported(train):
     metrics, _, _ = train(0.5, early_stopping=False, repeats=2)  # 30 s: two and a half trainings
     assert metrics["cut_short"]["fewer"] == {"synthetic": 1, "seeds_only": 1}
     assert metrics["gain"]["mean"] == 0
@@ -331,13 +331,13 @@ def test_loading_a_frozen_students_encoder_is_not_counted_for_every_row(news_tas
     assert encoded == [10, 10]
 
 
-def test_an_outlook_without_paces_tells_fits_and_steps_alone(news_task, news_rows, news_eval):
+def test_an_estimate_without_speeds_gives_only_fits_and_steps(news_task, news_rows, news_eval):
     cfg = StudentConfig(classifier=ClassifierConfig(batch_size=8, min_steps=8, epochs=1, repeats=1))
     assert estimate(news_task, cfg, news_rows[:10], 20, news_eval).words() == "12 fits, 96 steps at most"
     assert estimate(news_task, cfg, news_rows[:10], 20, []).fits == 4
 
 
-def test_an_outlook_never_exceeds_the_limit(news_task, news_rows, news_eval):
+def test_an_estimate_never_exceeds_the_limit(news_task, news_rows, news_eval):
     cfg = StudentConfig(max_minutes=1)
     paces = Paces({START: 100.0, STEP: 100.0}, {START: 1.0, STEP: 1.0})
     assert estimate(news_task, cfg, news_rows[:10], 20, news_eval, paces).seconds == 60

@@ -104,14 +104,16 @@ def test_two_workers_have_the_loss_curve_of_one_process(
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_tagger(pairs_task: Task, encoder: str, tmp_path: Path) -> None:
+def test_two_workers_train_a_tagger_with_the_loss_curve_of_one_process(
+    pairs_task: Task, encoder: str, tmp_path: Path
+) -> None:
     cfg = TaggerConfig(model=encoder, **SMALL)
     check_same(pairs_task, SPANS, lambda count: StudentConfig(workers=count, tagger=cfg), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_generator(
+def test_two_workers_train_a_generator_with_the_loss_curve_of_one_process(
     instruction_task: Task, instruction_rows: list[dict[str, Any]], tiny_generator: Path, tmp_path: Path
 ) -> None:
     cfg = GeneratorConfig(model=str(tiny_generator), **WRITER)
@@ -120,7 +122,9 @@ def test_so_have_those_of_a_generator(
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_student_of_preferences(tiny_generator: Path, tmp_path: Path) -> None:
+def test_two_workers_train_on_preferences_with_the_loss_curve_of_one_process(
+    tiny_generator: Path, tmp_path: Path
+) -> None:
     task, cfg = shipped("preference"), PreferenceConfig(model=str(tiny_generator), **WRITER)
     rows = read_samples(task.seeds, task, "seed")
     check_same(task, rows, lambda count: StudentConfig(workers=count, preference=cfg), tmp_path)
@@ -189,7 +193,7 @@ def workers_of(process: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.parametrize("how", ["a worker dies", "a signal comes"])
-def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
+def test_a_training_whose_workers_end_continues_from_its_checkpoint(
     how: str, news_task: Task, news_rows: list[dict[str, Any]], encoder: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -219,8 +223,8 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
     again = Training(news_task, news_rows, classifier(encoder, "2"), tmp_path / "2")
     curve, _ = again.run(many)
     assert any(line.startswith("  continues from step ") for line in again.said)
-    undisturbed, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
-    np.testing.assert_allclose(curve[-1][1], undisturbed[-1][1], rtol=2e-3)
+    uninterrupted, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
+    np.testing.assert_allclose(curve[-1][1], uninterrupted[-1][1], rtol=2e-3)
 
 
 def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, tmp_path: Path) -> None:

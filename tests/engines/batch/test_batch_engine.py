@@ -227,7 +227,7 @@ async def test_a_refused_parameter_is_left_out_of_the_next_batch(bench: "StartBe
     assert "refuses priority" in host.told("endpoint_dialect")
 
 
-async def test_lines_that_nobody_asked_for_are_ignored_and_told(bench: "StartBench") -> None:
+async def test_lines_that_nobody_asked_for_are_ignored_and_reported(bench: "StartBench") -> None:
     async with bench({"kind": "line_strangers"}) as host, host.engine() as engine:
         await engine.complete(generating(0))
     assert "3 lines of file-2 answer no request of it" in host.told("batch_file")

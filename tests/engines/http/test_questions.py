@@ -258,7 +258,9 @@ def no_effort(body: Json) -> str | None:
         (Thinker(lambda _: True, silent("reasoning_effort")), ("always", "none", "none")),
     ],
 )
-async def test_a_model_that_thinks_is_told_in_each_way_not_to(server: Thinker, switch: tuple[str, str, str]) -> None:
+async def test_a_thinking_model_is_told_in_each_known_way_not_to_think(
+    server: Thinker, switch: tuple[str, str, str]
+) -> None:
     dialect = await found(server)
     assert (dialect.thinks, dialect.thinking, dialect.least_effort) == switch
     assert dialect.thinking_budget
@@ -272,7 +274,7 @@ async def test_a_model_that_thinks_when_asked_to_is_asked_to() -> None:
     assert (dialect.thinks, dialect.thinking) == ("by_default", "reasoning_effort")
 
 
-async def test_a_model_that_shows_no_thinking_is_told_of_where_it_should_think() -> None:
+async def test_a_model_that_shows_no_thinking_is_reported_where_it_should_think() -> None:
     server = Server(lambda _: None)
     await found(server, thinking="on")
     assert "shows no thinking" in server.hint

@@ -80,7 +80,7 @@ def test_an_unfinished_turn_is_left_open(model: LocalModel) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_computes_what_its_requests_would_alone(model: LocalModel) -> None:
+def test_a_batch_computes_the_same_as_single_requests(model: LocalModel) -> None:
     requests = [ask("a"), ask("a question much longer than the others are"), ask("b c d", max_tokens=5)]
     alone = [answers(model, request)[0] for request in requests]
     for one, same in zip(alone, answers(model, *requests), strict=True):

@@ -232,7 +232,7 @@ async def test_messages_that_the_chat_template_refuses_are_fatal(llm: FakeLLM, t
 
 
 @pytest.mark.parametrize("answer", [FailedError("a batch failed"), output("half a sen", "abort"), output("", "error")])
-async def test_a_failed_request_may_be_asked_again(answer: Any, llm: FakeLLM, tmp_path: Path) -> None:
+async def test_a_failed_request_is_retryable(answer: Any, llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: answer
     with pytest.raises(RetryableError):
         await engine(llm, tmp_path).complete(request())
