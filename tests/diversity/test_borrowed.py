@@ -49,7 +49,7 @@ def test_capitals_of_a_title_say_nothing() -> None:
     assert names("How To Restore Data With Core Storage In 2016").names == {"2016"}
 
 
-def test_a_name_that_two_seeds_have_is_common() -> None:
+def test_a_name_in_two_seeds_counts_as_common() -> None:
     seeds = names("find Rihanna", "play songs of Rihanna", "we saw Vermont", "they met Solange")
     assert seeds.names == {"Vermont", "Solange"}
     assert seeds.natural == 0.5

@@ -85,7 +85,7 @@ async def test_the_questions_are_asked_before_the_first_slot_as_candidates_are(s
     assert engine.asked[-2].messages == first.messages
 
 
-async def test_each_criterion_is_held_against_its_own_grades(seat: MakeSeat) -> None:
+async def test_each_criterion_is_compared_with_its_own_grades(seat: MakeSeat) -> None:
     """The judge sees what people call natural, and knows nothing of what is fitting."""
     rng = random.Random(0)
     rows = [

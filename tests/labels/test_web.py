@@ -117,7 +117,7 @@ async def test_the_page_runs_its_own_script_alone_and_shows_texts_as_text(served
 
 
 @pytest.mark.slow
-async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, tmp_path: Path) -> None:
+async def test_the_page_answers_skips_undoes_and_ends(served: Served, answers_of: Answers, tmp_path: Path) -> None:
     await served.browser.get(served.url)
     state = await served.state()
     assert (state["given"], state["count"], state["annotator"], state["undo"]) == (0, 4, "anna", False)

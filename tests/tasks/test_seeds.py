@@ -414,7 +414,7 @@ def test_one_text_under_two_labels_is_named_with_both_places(file: Path, news_ta
     )
 
 
-def test_one_text_twice_under_one_label_may_be(file: Path, news_task: Task) -> None:
+def test_one_text_twice_under_one_label_is_allowed(file: Path, news_task: Task) -> None:
     file.write_text(f"{GOOD}\n{row('The striker scored twice!')}\n")
     check_texts(read_samples(file, news_task, "seed"), replace(news_task, seeds=file))
 

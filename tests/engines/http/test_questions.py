@@ -78,7 +78,7 @@ async def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_each_thin
     assert (await found(Server(silent("max_tokens")))).token_key == "max_completion_tokens"
 
 
-async def test_a_server_that_refuses_a_greeting_is_of_no_use() -> None:
+async def test_a_server_that_refuses_a_plain_request_is_unusable() -> None:
     with pytest.raises(FatalRequestError, match="Bad request"):
         await found(Server(lambda _: "Bad request"))
 

@@ -105,7 +105,7 @@ def test_prompt_and_reply_must_fit_the_context(model: LocalModel) -> None:
         model.row(ask("a", max_tokens=250), lambda: False)
 
 
-def test_barred_texts_are_barred_at_the_start_and_behind_a_blank(model: LocalModel, folder: Path) -> None:
+def test_words_are_barred_at_the_start_and_after_a_space(model: LocalModel, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     encode = AutoTokenizer.from_pretrained(folder).encode
