@@ -71,7 +71,7 @@ class Pool:
         labels_of: Callable[[Json], Sequence[str]] | None = None,
         part: ShardPart = WHOLE,
     ) -> None:
-        """`labels_of` returns all labels that a seed's data fits, where a seed may fit several or none.
+        """Hold an empty pool. `labels_of` returns all labels that a seed's data fits, where a seed may fit several or none.
 
         Prompts show only the seeds of `part`.
         """

@@ -237,7 +237,7 @@ def _held(own: Reader, task: Task, cfg: DiversityConfig, position: int, size: in
     seeds = [(sample, vector) for sample, vector in own.seeds() if vector is not None]
     if seeds:
         held.extend([sample for sample, _ in seeds], [vector for _, vector in seeds])
-        near.learn([sample for sample, _ in seeds], np.stack([vector for _, vector in seeds]))
+        near.calibrate([sample for sample, _ in seeds], np.stack([vector for _, vector in seeds]))
     earlier = (
         (sample, vector)
         for sample, vector in own.embedded_samples(before=position)
