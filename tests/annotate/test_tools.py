@@ -64,7 +64,7 @@ def test_every_part_of_a_schema_gets_its_control() -> None:
     view = ElementTree.fromstring(config(made))
     assert [one.get("value") for one in view.iterfind("Choices[@name='tone']/Choice")] == ["calm", "<angry> & loud"]
     assert view.find("Choices[@name='topics']").get("choice") == "multiple"  # type: ignore[union-attr]
-    assert view.find("RatingQuestion").get("maxRating") == "5"  # type: ignore[union-attr]
+    assert view.find("Rating").get("maxRating") == "5"  # type: ignore[union-attr]
     names = [one.get("name") for one in view.iter() if one.get("name")]
     assert len(names) == len(set(names)), "Label Studio refuses two tags of one name"
 

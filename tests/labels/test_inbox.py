@@ -55,9 +55,9 @@ def test_a_process_at_work_takes_the_answer_before_put_returns(
     with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger, taking_answers(folder, ledger):
         assert answers_of(folder) == [TWO]
         code = (
-            "import sys; from pathlib import Path; from synthgen.labels.inbox import Store;"
+            "import sys; from pathlib import Path; from synthgen.labels.inbox import AnswerStore;"
             "from synthgen.records import PersonAnswer;"
-            "Store(Path(sys.argv[1]), print).put([PersonAnswer('one', 'anna', 'sport', 1.0)]); print('put')"
+            "AnswerStore(Path(sys.argv[1]), print).put([PersonAnswer('one', 'anna', 'sport', 1.0)]); print('put')"
         )
         done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
         assert done.stdout == "put\n", done.stderr
