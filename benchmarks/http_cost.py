@@ -41,7 +41,7 @@ from benchmarks.common import machine, print_table, write_figures
 from synthgen.engines import bundled
 from synthgen.engines.base import LearnedLimits
 from synthgen.engines.grammar.schema import sample_grammar
-from synthgen.engines.http.endpoint import Endpoint, Manners
+from synthgen.engines.http.endpoint import Endpoint, RequestSettings
 from synthgen.engines.vllm.config import VllmConfig, command_line, environment, server_flags
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
 from synthgen.engines.vllm.options import vllm_build
@@ -250,7 +250,7 @@ async def server(options: argparse.Namespace, build: str, model: str, folder: Pa
     )
     try:
         await until_healthy(f"http://127.0.0.1:{port}/health", process)
-        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, Manners(300.0))
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name, key, RequestSettings(300.0))
         pid = process._process.pid
         yield Side("http", endpoint, pid, descendants(pid))
         await endpoint.aclose()
@@ -289,7 +289,7 @@ async def until_healthy(url: str, process: ServerProcess) -> None:
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(0.5)
-    raise SystemExit(process.last_words("the vLLM server did not start"))
+    raise SystemExit(process.failure_message("the vLLM server did not start"))
 
 
 def note(words: str) -> None:

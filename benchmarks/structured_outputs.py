@@ -263,7 +263,7 @@ async def until_healthy(session: aiohttp.ClientSession, url: str, process: Serve
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.5)
-    raise SystemExit(process.last_words("the vLLM server did not start"))
+    raise SystemExit(process.failure_message("the vLLM server did not start"))
 
 
 def renamed(grammar: Grammar, count: int) -> Iterator[Grammar]:

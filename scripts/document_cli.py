@@ -56,7 +56,7 @@ CHINESE_CODES = {
     ExitCode.BUG: "synthgen 的缺陷",
     ExitCode.BAD_INPUT: "参数、配置或输入文件有误",
     ExitCode.STOPPED: "预算用完、磁盘已满或警报，运行在达到目标之前停止",
-    ExitCode.ENGINE_FAILED: "引擎彻底失败",
+    ExitCode.ENGINE_FAILED: "引擎或学生模型的训练进程彻底失败",
     ExitCode.INTERRUPTED: "被中断（Ctrl-C 或 SIGTERM），可以继续",
 }
 

@@ -34,7 +34,7 @@ _MEANINGS = {
 
 
 class UserError(Exception):
-    """Report bad config or input. The message says where, what is wrong, and how to fix it."""
+    """Report bad config or input. The message names the place, the problem and the cure."""
 
 
 class ConfigError(UserError):

@@ -159,7 +159,7 @@ class Request(Record, frozen=True):
     """Number of the group of slots that share the beginning of this prompt, so that one replica can cache it."""
 
 
-class Exchange(Record, frozen=True):
+class AdapterExample(Record, frozen=True):
     """Hold one training example for an adapter: a conversation as a run sends it, and the right answer."""
 
     kind: str
@@ -181,8 +181,8 @@ answer was filtered; thinking without an answer. Candidates are rejected with th
 class Completion(Record, frozen=True):
     """Hold an engine's answer. `logprobs` has one {token text: logprob} mapping for each token of `text`.
 
-    `thinking` is what a reasoning model wrote before the answer. `completion_tokens` counts it too. `thinking_tokens` is
-    the count that some endpoints state; no ledger stores it.
+    `thinking` is the text that a reasoning model wrote before the answer. `completion_tokens` counts it too.
+    `thinking_tokens` is the count that some endpoints state; no ledger stores it.
     """
 
     text: str
@@ -200,8 +200,8 @@ class Completion(Record, frozen=True):
 class PlannedSlot(Record, frozen=True):
     """Hold the plan of one slot; it never changes once recorded. `parents` are the ids of the samples shown.
 
-    `model` is the model that writes, where the engine mixes several. `given` is what else the strategy chose for the
-    slot, by name, such as attributes or a passage.
+    `model` is the model that writes, where the engine mixes several. `given` holds the strategy's other choices for the
+    slot by name, such as attributes or a passage.
     """
 
     slot: int
@@ -288,7 +288,7 @@ class Candidate(Struct):
 
     @property
     def demonstrations(self) -> tuple[str, ...]:
-        """Return the ids of the parents that it must not copy: all but the one that it rewrites."""
+        """Return the ids of the parents that the sample must not copy: all but the parent that it rewrites."""
         return demonstrations(self.parents, self.given)
 
 

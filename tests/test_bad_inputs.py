@@ -129,7 +129,7 @@ BAD_LINES: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_LINES)
-def test_a_bad_line_is_refused_where_it_is(name: str, refusal: Callable[..., str]) -> None:
+def test_a_bad_line_is_refused_with_its_place(name: str, refusal: Callable[..., str]) -> None:
     line, cause = BAD_LINES[name]
     content = GOOD.encode() + (line if isinstance(line, bytes) else line.encode()) + b"\n"
     said = refusal("seeds.jsonl", content)
@@ -218,7 +218,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_file_is_refused_where_it_is(name: str, refusal: Callable[..., str]) -> None:
+def test_a_bad_file_is_refused_with_its_place(name: str, refusal: Callable[..., str]) -> None:
     path, content, cause = BAD_FILES[name]
     said = refusal(path, content)
     assert f"{path}:" in said
@@ -231,7 +231,7 @@ def test_every_problem_of_a_file_is_named_in_one_go(refusal: Callable[..., str])
     assert places == ["1", "2", "5", "6", "7"]
 
 
-def test_the_naming_ends_at_the_limit(refusal: Callable[..., str]) -> None:
+def test_the_list_of_problems_ends_at_the_limit(refusal: Callable[..., str]) -> None:
     lines = refusal("seeds.jsonl", "".join(row(label=number) + "\n" for number in range(100))).splitlines()
     assert len(lines) == 1 + limits.PROBLEMS + 1
     assert lines[-1] == "... stopped after 20 problems"

@@ -259,7 +259,7 @@ def test_verbs_of_a_run_take_overrides_before_and_after_it(capsys: pytest.Captur
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_drains_and_says_how_to_continue(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SYNTHGEN, *SMOKE, "budget.target=100000", "engine.delay=0.05", "engine.in_flight=8"]
     process = forks.Popen(arguments, stdout=subprocess.PIPE, text=True)
     wait_for_answers(tmp_path / "out")
@@ -272,7 +272,7 @@ def test_a_signal_drains_and_says_how_to_go_on(number: signal.Signals, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_dataset_of_an_unkilled_one(tmp_path: Path) -> None:
+def test_a_killed_run_continues_to_the_dataset_of_an_unkilled_one(tmp_path: Path) -> None:
     settings = ["budget.target=120", "engine.in_flight=8", "engine.delay=0.01"]
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", *settings]) == 0
     process = forks.Popen([*SYNTHGEN, *SMOKE, *settings], stdout=subprocess.DEVNULL)

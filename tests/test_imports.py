@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"labels", "prepare"},
     {"versions"},
     {"annotate", "selection", "run.budget", "run.chain", "run.corpus", "run.progress", "run.spending"},
-    {"run.checks", "run.loop", "run.going_on", "run.metrics"},
+    {"run.checks", "run.loop", "run.continuation", "run.metrics"},
     {"student", "report", "run.display", "run.restore"},
     {"formats"},
     {"publish"},

@@ -1,4 +1,4 @@
-"""Inject faults into a run on the replay engine, whose undisturbed dataset is known to the byte."""
+"""Inject faults into a run on the replay engine, whose uninterrupted dataset is known to the byte."""
 
 import random
 import shutil
@@ -211,7 +211,7 @@ class Replayed:
         return row.end()
 
     def _end(self, row: Row, stage: Stage, keep: bool = False) -> None:
-        """Resume to the target; the dataset must equal the undisturbed one."""
+        """Resume to the target; the dataset must equal the uninterrupted one."""
         code, said = stage.finish()
         stage.watch.look()
         row.add(stage.watch)

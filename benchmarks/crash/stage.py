@@ -164,11 +164,11 @@ def in_environment(**values: str) -> Iterator[None]:
 
 
 def reference(place: Path, target: int, seed: int, settings: Sequence[str] = ()) -> dict[str, bytes]:
-    """Return the dataset of an undisturbed run."""
+    """Return the dataset of an uninterrupted run."""
     stage = Stage(place, target, seed, settings)
     code, said = stage.finish()
     if code != 0 or not is_whole(stage.folder):
-        raise RuntimeError(f"the undisturbed run ended with exit code {code}:\n{said}")
+        raise RuntimeError(f"the uninterrupted run ended with exit code {code}:\n{said}")
     return dataset(stage.folder)
 
 

@@ -70,7 +70,7 @@ def requests_of_the_run(endpoint: Endpoint) -> list[Sent]:
                 sampling=Sampling(**what["sampling"]),
                 priority=what["priority"],
             )
-            body = orjson.dumps(endpoint.spell(request, endpoint.dialect))
+            body = orjson.dumps(endpoint.request_body(request, endpoint.dialect))
             found.append((at - shift, at - shift + seconds, tokens, not kind.startswith("generate"), body))
     return found
 

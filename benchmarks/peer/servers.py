@@ -81,10 +81,10 @@ def _wait(process: ServerProcess, url: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.has_ended:
-            sys.exit(process.last_words("the server did not start"))
+            sys.exit(process.failure_message("the server did not start"))
         try:
             with urllib.request.urlopen(request, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    sys.exit(process.last_words(f"the server did not answer after {_START_SECONDS:.0f} s"))
+    sys.exit(process.failure_message(f"the server did not answer after {_START_SECONDS:.0f} s"))

@@ -11,7 +11,7 @@ MAJORITY = "majority"
 
 
 def disputed(answers: Sequence[PersonAnswer]) -> dict[str, list[PersonAnswer]]:
-    """Return the ordinary answers of each sample on which people differ and that nobody has adjudicated."""
+    """Return the answers to each sample with different answers and no adjudication."""
     return {
         key: given
         for key, given in by_sample(answers).items()
@@ -34,7 +34,7 @@ def by_majority(answers: Sequence[PersonAnswer], guide: str | None, at: float) -
 def to_decide(answers: Sequence[PersonAnswer], person: str) -> tuple[list[str], int]:
     """Return the disputed samples that `person` may decide, and the number of those that they have answered themselves.
 
-    Whoever has answered a sample is a party to the disagreement; a third person decides.
+    A person who has answered a sample may not decide the disagreement about it.
     """
     found = disputed(answers)
     open_ones = [key for key, given in found.items() if all(one.annotator != person for one in given)]

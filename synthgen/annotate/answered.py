@@ -82,7 +82,7 @@ def seconds(stamp: Any) -> float | None:
 
 
 def read_json_file(path: Path) -> Any:
-    """Return the value of a JSON file. Raise InputError with the place of what is wrong."""
+    """Return the value of a JSON file. Raise InputError with the place of the fault."""
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -115,7 +115,10 @@ def json_lines(path: str, text: str) -> Iterator[tuple[str, Json]]:
 
 
 def shaped(where: str, value: Any, shape: Any) -> Any:
-    """Return a value of a tool's file as `shape`. Raise InputError with the place where it has another one."""
+    """Return a value of a tool's file converted to the type `shape`.
+
+    Raise InputError with its place if it has another type.
+    """
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:

@@ -1,7 +1,6 @@
 """Write a folder that `argilla.Dataset.from_disk` reads, and read the records that `Dataset.to_disk` writes (Argilla 2).
 
-Argilla has no question for relations, so these are a text question with JSON. Its files name people by the ids of its
-users.
+Argilla has no question type for relations, so a text question takes them as JSON. Its files identify people by user id.
 """
 
 from collections import defaultdict
@@ -23,7 +22,16 @@ from synthgen.annotate.answered import (
     sample_of,
     shaped,
 )
-from synthgen.annotate.controls import GOOD_SAMPLE, NOT_A_SAMPLE, VERDICT, Choice, Control, Layout, Rating, Spans
+from synthgen.annotate.controls import (
+    GOOD_SAMPLE,
+    NOT_A_SAMPLE,
+    VERDICT,
+    ChoiceQuestion,
+    Control,
+    Layout,
+    RatingQuestion,
+    SpanQuestion,
+)
 from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.task import as_text
@@ -82,17 +90,17 @@ def _question(name: str, title: str, asked: Json, required: bool) -> Json:
 
 def _asked(control: Control, layout: Layout) -> Json:
     match control:
-        case Choice():
+        case ChoiceQuestion():
             meanings = zip(control.values, control.meanings, strict=True)
             options = [
                 {"value": value, "text": f"{value}: {meaning}" if meaning else value} for value, meaning in meanings
             ]
             return {"type": "multi_label_selection" if control.several else "label_selection", "options": options}
-        case Spans():
+        case SpanQuestion():
             options = [{"value": value, "text": value} for value in control.types]
             inside = next(one.name for one in layout.shown if one.field == control.inside)
             return {"type": "span", "field": _name(inside), "allow_overlapping": True, "options": options}
-        case Rating():
+        case RatingQuestion():
             return {"type": "rating", "options": [{"value": value} for value in range(1, control.most + 1)]}
         case _:
             return {"type": "text", "use_markdown": False}
@@ -124,12 +132,12 @@ def record(layout: Layout, sample_id: str, data: Json, shares: Mapping[str, floa
 def _suggested(control: Control, data: Json) -> Any:
     value = data[control.field]
     match control:
-        case Choice():
+        case ChoiceQuestion():
             return [str(one) for one in value] if control.several else controls.spelt(value)
-        case Spans():
+        case SpanQuestion():
             found = controls.places(control, str(data[control.inside]), value)
             return [{"start": start, "end": end, "label": kind} for start, end, kind in found]
-        case Rating():
+        case RatingQuestion():
             return value
         case _:
             return as_text(value)
@@ -201,15 +209,15 @@ def _answered(
 
 def _value(control: Control, where: str, answer: Any, before: Json) -> Any:
     match control:
-        case Choice():
+        case ChoiceQuestion():
             return controls.typed(
                 control, shaped(where, answer, list[str]) if control.several else [str(answer)], where
             )
-        case Spans():
+        case SpanQuestion():
             text = str(before[control.inside])
             ordered = sorted(shaped(where, answer, list[_Span]), key=lambda one: (one.start, one.end))
             return [{control.text_key: text[one.start : one.end], control.type_key: one.label} for one in ordered]
-        case Rating():
+        case RatingQuestion():
             return answer
         case _ if isinstance(before.get(control.field), str):
             return str(answer)

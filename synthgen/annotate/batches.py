@@ -23,7 +23,8 @@ from synthgen.records import PersonAnswer
 NAME = "review.jsonl"
 METHODS = ("random", "stratified", "uncertain")
 _SPARE = 4
-"""Choose each sample's group from this many people more than it needs, so that the groups to compare stay few."""
+"""Choose each sample's group from the group's size and this many more people, to limit the number of groups to
+compare."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def _uncertain(chooser: Chooser, count: int, without: Set[str]) -> Iterator[str]
 
 
 def assign(samples: Sequence[str], people: Sequence[str], overlap: int, seed: int) -> dict[str, list[str]]:
-    """Assign each sample to `overlap` people, so that everybody gets as many, and every group of people meets as often.
+    """Assign each sample to `overlap` people, with equal numbers of samples per person and per group of people.
 
-    Raise InputError where there are fewer people than that.
+    Raise InputError if there are fewer than `overlap` people.
     """
     if overlap > len(people):
         raise InputError(f"--overlap {overlap}: --annotators names only {len(people)}; name more people, or lower it")

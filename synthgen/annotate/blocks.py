@@ -44,7 +44,7 @@ Block = Heading | Paragraph | Items | Table | Example
 
 
 def as_json(blocks: Sequence[Block]) -> list[Json]:
-    """Return the content of a page for its hash."""
+    """Return the content of a page as JSON, from which its hash is computed."""
     return [{"block": type(block).__name__, **asdict(block)} for block in blocks]
 
 

@@ -1,4 +1,5 @@
-"""Derive what an annotation tool shows of a sample, and what people answer there, from the schema of the task."""
+"""Derive the layout of an annotation tool from a task's schema: the fields that it shows, and the questions that people
+answer."""
 
 import re
 from collections.abc import Mapping, Sequence, Set
@@ -18,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownField:
     """Hold a field that is shown as text."""
 
     field: str
@@ -27,7 +28,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceQuestion:
     """Ask for one or several of `values`."""
 
     field: str
@@ -39,7 +40,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Spans:
+class SpanQuestion:
     """Ask for the parts of a shown field, each with a type."""
 
     field: str
@@ -51,7 +52,7 @@ class Spans:
 
 
 @dataclass(frozen=True)
-class Relations:
+class RelationQuestion:
     """Ask for relations between the spans of a field."""
 
     field: str
@@ -64,7 +65,7 @@ class Relations:
 
 
 @dataclass(frozen=True)
-class Rating:
+class RatingQuestion:
     """Ask for a whole number from 1 to `most`."""
 
     field: str
@@ -73,7 +74,7 @@ class Rating:
 
 
 @dataclass(frozen=True)
-class Writing:
+class TextQuestion:
     """Ask for a text: a string, or any other value as JSON."""
 
     field: str
@@ -81,17 +82,17 @@ class Writing:
     as_json: bool
 
 
-Control = Choice | Spans | Relations | Rating | Writing
+Control = ChoiceQuestion | SpanQuestion | RelationQuestion | RatingQuestion | TextQuestion
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Hold what is shown and asked. Without labels, people first say whether the sample is good."""
+    """Hold the shown fields and the questions. Without labels, people first say whether the sample is good."""
 
     labelled: bool
-    shown: Sequence[Shown]
+    shown: Sequence[ShownField]
     controls: Sequence[Control]
-    corrections: Sequence[Writing] = ()
+    corrections: Sequence[TextQuestion] = ()
     """Shown texts that a person may write anew. An empty answer leaves the text as it is."""
 
 
@@ -102,11 +103,11 @@ def layout(definition: Json) -> Layout:
     labels: dict[str, str] = definition.get("labels") or {}
     target = [str(name) for name in definition.get("target") or ()]
     names = {field: field if _NAME.fullmatch(field) else f"field_{place}" for place, field in enumerate(properties)}
-    shown = [Shown(field, names[field]) for field in properties if field not in target]
+    shown = [ShownField(field, names[field]) for field in properties if field not in target]
     if labels:
         of: Literal["text", "number"] = "number" if _is_number(properties.get(target[0], {})) else "text"
         values, meanings = [*labels, NOT_A_SAMPLE], [*labels.values(), ""]
-        choice = Choice(target[0], names[target[0]], values, meanings, of=of)
+        choice = ChoiceQuestion(target[0], names[target[0]], values, meanings, of=of)
         return Layout(True, shown, [choice], _corrections(shown, properties, names, set()))
     spans = {one.field: one for field in target if (one := _spans(field, names[field], properties, definition))}
     meant = definition.get("multi_labels") or {}
@@ -120,10 +121,10 @@ def layout(definition: Json) -> Layout:
 
 
 def _corrections(
-    shown: Sequence[Shown], properties: Json, names: Mapping[str, str], without: Set[str]
-) -> list[Writing]:
+    shown: Sequence[ShownField], properties: Json, names: Mapping[str, str], without: Set[str]
+) -> list[TextQuestion]:
     found = [one for one in shown if one.field not in without and properties[one.field].get("type") == "string"]
-    made = [Writing(one.field, f"{one.name}_corrected", as_json=False) for one in found]
+    made = [TextQuestion(one.field, f"{one.name}_corrected", as_json=False) for one in found]
     return [one for one in made if one.name not in names.values()]
 
 
@@ -131,23 +132,23 @@ def _plain(field: str, name: str, part: Json, meant: dict[str, str]) -> Control:
     items = part.get("items") or {}
     if values := part.get("enum"):
         of: Literal["text", "number"] = "number" if _is_number(part) else "text"
-        return Choice(field, name, [str(value) for value in values], ["" for _ in values], of=of)
+        return ChoiceQuestion(field, name, [str(value) for value in values], ["" for _ in values], of=of)
     if part.get("type") == "boolean":
-        return Choice(field, name, ["true", "false"], ["", ""], of="boolean")
+        return ChoiceQuestion(field, name, ["true", "false"], ["", ""], of="boolean")
     if part.get("type") == "array" and (values := items.get("enum")):
-        return Choice(
+        return ChoiceQuestion(
             field, name, [str(one) for one in values], [meant.get(str(one), "") for one in values], several=True
         )
     if part.get("type") == "integer" and part.get("minimum") == 1 and 1 < part.get("maximum", 0) <= _MOST_STARS:
-        return Rating(field, name, int(part["maximum"]))
-    return Writing(field, name, part.get("type") != "string")
+        return RatingQuestion(field, name, int(part["maximum"]))
+    return TextQuestion(field, name, part.get("type") != "string")
 
 
 def _is_number(part: Json) -> bool:
     return part.get("type") == "integer" or all(isinstance(value, int) for value in part.get("enum", [""]))
 
 
-def _spans(field: str, name: str, properties: Json, definition: Json) -> Spans | None:
+def _spans(field: str, name: str, properties: Json, definition: Json) -> SpanQuestion | None:
     """Return the spans of a list whose strings a check `spans` or `offsets` finds in a text field."""
     parts = _items(properties.get(field))
     type_key = next((key for key, one in parts.items() if one.get("enum")), None)
@@ -158,11 +159,13 @@ def _spans(field: str, name: str, properties: Json, definition: Json) -> Spans |
         for path in _paths(check.get("field")):
             owner, _, key = path.partition("[].")
             if owner == field and key in parts and len(parts) == 2 and properties[inside].get("type") == "string":
-                return Spans(field, name, inside, key, type_key, [str(one) for one in parts[type_key]["enum"]])
+                return SpanQuestion(field, name, inside, key, type_key, [str(one) for one in parts[type_key]["enum"]])
     return None
 
 
-def _relations(field: str, name: str, part: Json, definition: Json, spans: dict[str, Spans]) -> Relations | None:
+def _relations(
+    field: str, name: str, part: Json, definition: Json, spans: dict[str, SpanQuestion]
+) -> RelationQuestion | None:
     """Return the relations of a list whose two strings a check `member` takes from the spans of a field."""
     parts = _items(part)
     type_key = next((key for key, one in parts.items() if one.get("enum")), None)
@@ -173,7 +176,9 @@ def _relations(field: str, name: str, part: Json, definition: Json, spans: dict[
         ]
         known = len(ends) == 2 and len(parts) == 3 and type_key is not None and set(ends) <= parts.keys()
         if check.get("kind") == "member" and of in spans and known and type_key is not None:
-            return Relations(field, name, of, ends[0], ends[1], type_key, [str(one) for one in parts[type_key]["enum"]])
+            return RelationQuestion(
+                field, name, of, ends[0], ends[1], type_key, [str(one) for one in parts[type_key]["enum"]]
+            )
     return None
 
 
@@ -197,7 +202,7 @@ def spelt(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def places(control: Spans, text: str, value: Sequence[Json]) -> list[tuple[int, int, str]]:
+def places(control: SpanQuestion, text: str, value: Sequence[Json]) -> list[tuple[int, int, str]]:
     """Return start, end and type of each span that occurs in `text`. Equal strings get places one after the other."""
     found, after = [], {"": 0}
     for one in value:
@@ -209,7 +214,7 @@ def places(control: Spans, text: str, value: Sequence[Json]) -> list[tuple[int, 
     return found
 
 
-def typed(choice: Choice, chosen: Sequence[str], where: str) -> Any:
+def typed(choice: ChoiceQuestion, chosen: Sequence[str], where: str) -> Any:
     """Return the value of a choice as the sample has it. Raise InputError where it is no choice of the field."""
     if strange := [one for one in chosen if one not in choice.values] or (
         [] if chosen or choice.several else ["nothing"]

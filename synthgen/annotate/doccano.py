@@ -1,4 +1,4 @@
-"""Write JSON Lines for doccano, and read what doccano exports: one file a person, named after them.
+"""Write JSON Lines for doccano, and read its exports: one file per person, named after the person.
 
 A task with labels is a text classification, one with spans a sequence labelling (with relations where it has some), and
 any other a sequence to sequence project, whose text is the target, or the targets as JSON.
@@ -23,7 +23,16 @@ from synthgen.annotate.answered import (
     sample_of,
     shaped,
 )
-from synthgen.annotate.controls import COLOURS, NOT_A_SAMPLE, Layout, Relations, Spans, Writing, places, texts
+from synthgen.annotate.controls import (
+    COLOURS,
+    NOT_A_SAMPLE,
+    Layout,
+    RelationQuestion,
+    SpanQuestion,
+    TextQuestion,
+    places,
+    texts,
+)
 from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.task import as_text
@@ -95,12 +104,12 @@ def _target(layout: Layout, data: Json) -> str:
     return json.dumps({one.field: data.get(one.field) for one in layout.controls}, ensure_ascii=False)
 
 
-def _spans(layout: Layout) -> Spans | None:
-    return next((one for one in layout.controls if isinstance(one, Spans)), None)
+def _spans(layout: Layout) -> SpanQuestion | None:
+    return next((one for one in layout.controls if isinstance(one, SpanQuestion)), None)
 
 
-def _relations(layout: Layout) -> Relations | None:
-    return next((one for one in layout.controls if isinstance(one, Relations)), None)
+def _relations(layout: Layout) -> RelationQuestion | None:
+    return next((one for one in layout.controls if isinstance(one, RelationQuestion)), None)
 
 
 def files(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -131,7 +140,7 @@ class _Relation(Struct):
 
 
 def read(layout: Layout, path: Path, samples: Mapping[str, Json], unnamed: str | None) -> list[Answered]:
-    """Return the answers in what doccano exported. A person's name is that of their file, or `unnamed` if given.
+    """Return the answers in doccano's exported files. A person's name is that of their file, or `unnamed` if given.
 
     Raise InputError with the place of what cannot be read.
     """
@@ -196,7 +205,7 @@ def _answered(
 
 
 def _retyped(layout: Layout, where: str, given: Json, before: Json) -> Json:
-    """Return the sample with its text as it stands in doccano. Raise InputError where a text of several fields changed."""
+    """Return the sample with its text from doccano. Raise InputError where a text of several fields changed."""
     shown = texts(layout, before)
     if _plain(text := given.get("text", _joined(shown))) == _plain(_joined(shown)):
         return dict(before)
@@ -209,14 +218,14 @@ def _retyped(layout: Layout, where: str, given: Json, before: Json) -> Json:
 
 
 def _plain(text: object) -> str:
-    """Return a text in the form in which two are compared: tools change line breaks, and blanks at the ends."""
+    """Return a text in a form for comparison: tools change line breaks, and blanks at the ends."""
     return str(text).replace("\r\n", "\n").strip()
 
 
 def _written(layout: Layout, where: str, text: str) -> Json:
     """Return the target fields of a text that was written in doccano."""
     first = layout.controls[0]
-    if len(layout.controls) == 1 and isinstance(first, Writing) and not first.as_json:
+    if len(layout.controls) == 1 and isinstance(first, TextQuestion) and not first.as_json:
         return {first.field: text}
     found = json_value(where, "the target", text, "doccano")
     if len(layout.controls) == 1:

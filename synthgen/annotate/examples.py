@@ -14,8 +14,8 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Hold where a sample lies between the labels."""
+class LabelMargin:
+    """Hold how clearly a sample belongs to its label."""
 
     row: int
     margin: float
@@ -31,7 +31,7 @@ def letters(texts: Sequence[str]) -> Floats:
     return np.asarray(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(texts).toarray(), float)
 
 
-def placed(vectors: npt.ArrayLike, labels: Sequence[str | None]) -> dict[str | None, list[Place]]:
+def placed(vectors: npt.ArrayLike, labels: Sequence[str | None]) -> dict[str | None, list[LabelMargin]]:
     """Return the samples of each label, the most typical first.
 
     A sample's own vector is left out of its label's centre. Without labels (all None) the margin is the cosine to the
@@ -42,12 +42,12 @@ def placed(vectors: npt.ArrayLike, labels: Sequence[str | None]) -> dict[str | N
     names = list(dict.fromkeys(labels))
     members = {name: np.array([label == name for label in labels]) for name in names}
     sums = {name: rows[members[name]].sum(0) for name in names}
-    found: dict[str | None, list[Place]] = {name: [] for name in names}
+    found: dict[str | None, list[LabelMargin]] = {name: [] for name in names}
     for row, label in enumerate(labels):
         own = _cosine(rows[row], sums[label] - rows[row])
         others = {name: _cosine(rows[row], sums[name]) for name in names if name != label}
         near = max(others, key=others.__getitem__) if others else None
-        found[label].append(Place(row, own - (others[near] if near is not None else 0.0), near))
+        found[label].append(LabelMargin(row, own - (others[near] if near is not None else 0.0), near))
     return {name: sorted(places, key=lambda place: -place.margin) for name, places in found.items()}
 
 
@@ -55,8 +55,8 @@ def _cosine(one: Floats, other: Floats) -> float:
     return float(one @ other / max(float(np.linalg.norm(other)), 1e-12))
 
 
-def split(places: Sequence[Place], each: int) -> tuple[list[Place], list[Place]]:
-    """Return at most `each` typical and `each` borderline samples; none is both. The most borderline one comes first."""
+def split(places: Sequence[LabelMargin], each: int) -> tuple[list[LabelMargin], list[LabelMargin]]:
+    """Return at most `each` typical and `each` other, borderline samples. The most borderline one comes first."""
     typical = list(places[: min(each, (len(places) + 1) // 2)])
     rest = places[len(typical) :]
     return typical, list(rest[::-1][:each])

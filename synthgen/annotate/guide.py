@@ -1,4 +1,5 @@
-"""Build the annotation guide of a task: what a sample is, what each label means, examples, and what to do in doubt."""
+"""Build the annotation guide of a task: definitions of a sample and of each label, examples, and rules for doubtful
+cases."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from synthgen.annotate import checks, fields
 from synthgen.annotate.blocks import Block, Example, Heading, Items, Paragraph, Table, as_html, as_json, as_markdown
-from synthgen.annotate.examples import Place, letters, placed, split
-from synthgen.annotate.words import Words, words
+from synthgen.annotate.examples import LabelMargin, letters, placed, split
+from synthgen.annotate.words import GuideWords, words
 from synthgen.records import GOOD, Json, content_id
 from synthgen.tasks.criteria import in_chinese
 from synthgen.tasks.task import as_text
@@ -37,7 +38,7 @@ class Disputed:
 
 @dataclass(frozen=True)
 class Uncertain:
-    """Hold a sample of which the run is uncertain and that nobody has answered."""
+    """Hold a sample that the run is uncertain about and that nobody has answered."""
 
     data: Json
     shares: Mapping[str, float]
@@ -46,7 +47,7 @@ class Uncertain:
 
 @dataclass(frozen=True)
 class Findings:
-    """Hold what a run adds to a guide."""
+    """Hold the parts of a guide that come from a run: embeddings, disagreements and uncertain samples."""
 
     vectors: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Embeddings of seeds, by sample id."""
@@ -100,7 +101,7 @@ class _Maker:
         self.named: dict[str, str] = definition.get("labels") or {}
         self._label_field = self._target[0] if self.named else None
         self.chinese = in_chinese(str(definition.get("language") or ""))
-        self.words: Words = words(self.chinese)
+        self.words: GuideWords = words(self.chinese)
 
     def opening(self) -> list[Block]:
         said = self.words.labelled if self.named else self.words.unlabelled
@@ -122,7 +123,7 @@ class _Maker:
         ]
 
     def _values(self) -> list[Block]:
-        """Return the meanings of labels of which a sample may have several, and of assigned values."""
+        """Return the meanings of the labels, where a sample may have several, and of assigned values."""
         named = self._definition.get("multi_labels") or (not self.named and self._definition.get("asked")) or {}
         given = {name: [one] if isinstance(one, str) else one for name, one in dict(named).items()}
         told = [(name, "; ".join(filter(None, meanings))) for name, meanings in given.items() if any(meanings)]
@@ -202,7 +203,7 @@ class _Maker:
             return self.words.not_a_sample
         return self.words.good_sample if answer == GOOD and not self.named else answer
 
-    def _places(self, seeds: Sequence[Json], found: Findings) -> dict[str | None, list[Place]]:
+    def _places(self, seeds: Sequence[Json], found: Findings) -> dict[str | None, list[LabelMargin]]:
         labels = [str(seed[self._label_field]) if self._label_field else None for seed in seeds]
         ids = [content_id(seed) for seed in seeds]
         if seeds and all(key in found.vectors for key in ids):

@@ -1,4 +1,4 @@
-"""Keep the versions of a run's annotation guide in its folder, and say which one is in force."""
+"""Keep the versions of a run's annotation guide in its folder, and record the version in force."""
 
 from pathlib import Path
 

@@ -24,12 +24,12 @@ from synthgen.annotate.controls import (
     GOOD_SAMPLE,
     NOT_A_SAMPLE,
     VERDICT,
-    Choice,
+    ChoiceQuestion,
     Control,
     Layout,
-    Rating,
-    Relations,
-    Spans,
+    RatingQuestion,
+    RelationQuestion,
+    SpanQuestion,
 )
 from synthgen.errors import InputError
 from synthgen.records import Json
@@ -66,7 +66,7 @@ def config(layout: Layout) -> str:
 
 
 def _object(name: str) -> str:
-    """Return the name of the tag that shows a field; the field's own name belongs to the control that asks for it."""
+    """Return the name of the tag that shows a field. The field's own name is the name of the control that asks for it."""
     return f"{name}_shown"
 
 
@@ -78,10 +78,10 @@ def _of(layout: Layout, field: str | None = None) -> str:
 
 def _control(control: Control, layout: Layout) -> list[str]:
     name = quoteattr(control.name)
-    to = quoteattr(_of(layout, control.inside if isinstance(control, Spans) else None))
+    to = quoteattr(_of(layout, control.inside if isinstance(control, SpanQuestion) else None))
     title = [] if layout.labelled else [f"  <Header value={quoteattr(control.field)}/>"]
     match control:
-        case Choice():
+        case ChoiceQuestion():
             kind = "multiple" if control.several else "single"
             required = ' required="true"' if layout.labelled else ""
             lines = [f'  <Choices name={name} toName={to} choice="{kind}"{required} showInLine="true">']
@@ -91,17 +91,17 @@ def _control(control: Control, layout: Layout) -> list[str]:
                 hint = f" hint={quoteattr(meaning)}" if meaning else ""
                 lines.append(f"    <Choice value={quoteattr(value)}{hint}{hotkey}/>")
             return [*title, *lines, "  </Choices>"]
-        case Spans():
+        case SpanQuestion():
             lines = [f"  <Labels name={name} toName={to}>"]
             for place, value in enumerate(control.types):
                 lines.append(
                     f'    <Label value={quoteattr(value)} background="{controls.COLOURS[place % len(controls.COLOURS)]}"/>'
                 )
             return [*title, *lines, "  </Labels>"]
-        case Relations():
+        case RelationQuestion():
             relations = [f"    <Relation value={quoteattr(value)}/>" for value in control.types]
             return [*title, "  <Relations>", *relations, "  </Relations>"]
-        case Rating():
+        case RatingQuestion():
             return [*title, f'  <Rating name={name} toName={to} maxRating="{control.most}"/>']
         case _:
             return [*title, _area(name, to, 4)]
@@ -135,10 +135,10 @@ def _results(layout: Layout, data: Json) -> Iterator[Json]:
         if value is None:
             continue
         match control:
-            case Choice():
+            case ChoiceQuestion():
                 chosen = value if control.several else [value]
                 yield _choices(control.name, layout, [controls.spelt(one) for one in chosen])
-            case Spans():
+            case SpanQuestion():
                 text = str(data.get(control.inside, ""))
                 spans[control.field] = []
                 for number, (start, end, part) in enumerate(controls.places(control, text, value)):
@@ -146,7 +146,7 @@ def _results(layout: Layout, data: Json) -> Iterator[Json]:
                     spans[control.field].append((key, text[start:end]))
                     found = {"start": start, "end": end, "text": text[start:end], "labels": [part]}
                     yield {"id": key, **_result(control.name, layout, "labels", found, control.inside)}
-            case Relations():
+            case RelationQuestion():
                 for one in value:
                     ends = [
                         _first(spans.get(control.spans, []), one[key]) for key in (control.head_key, control.tail_key)
@@ -154,7 +154,7 @@ def _results(layout: Layout, data: Json) -> Iterator[Json]:
                     if None not in ends:
                         kind = {"type": "relation", "direction": "right", "labels": [str(one[control.type_key])]}
                         yield {"from_id": ends[0], "to_id": ends[1], **kind}
-            case Rating():
+            case RatingQuestion():
                 yield _result(control.name, layout, "rating", {"rating": value})
             case _:
                 yield _result(control.name, layout, "textarea", {"text": [as_text(value)]})
@@ -200,7 +200,7 @@ class _Annotation(Struct):
 
 
 class _Task(Struct):
-    """Hold what is read of an exported task, to check its types."""
+    """Hold the parts of an exported task that are read, to check their types."""
 
     annotations: list[_Annotation] | None = None
 
@@ -262,9 +262,9 @@ def _answered(
 def _value(control: Control, where: str, given: Json | None, result: Sequence[Json], before: Json) -> Any:
     """Return the value of a field as annotated; the sample's own where nothing was given."""
     match control:
-        case Spans():
+        case SpanQuestion():
             return _spans(control, where, str(before[control.inside]), result)
-        case Relations():
+        case RelationQuestion():
             texts = {one.get("id"): (one.get("value") or {}).get("text") for one in result}
             ends = (control.head_key, control.tail_key)
             return [
@@ -275,9 +275,9 @@ def _value(control: Control, where: str, given: Json | None, result: Sequence[Js
             ]
         case _ if given is None:
             return before.get(control.field)
-        case Choice():
+        case ChoiceQuestion():
             return controls.typed(control, given.get("choices") or [], where)
-        case Rating():
+        case RatingQuestion():
             return given.get("rating")
         case _:
             text = _written(given)
@@ -290,9 +290,11 @@ def _written(given: Json | None) -> str:
     return lines if isinstance(lines, str) else "\n".join(lines)
 
 
-def _spans(control: Spans, where: str, text: str, result: Sequence[Json]) -> list[Json]:
-    """Return the annotated spans in the order of the text. The annotation's own text wins over its offsets, which count
-    some characters twice in a browser."""
+def _spans(control: SpanQuestion, where: str, text: str, result: Sequence[Json]) -> list[Json]:
+    """Return the annotated spans in the order of the text.
+
+    Trust the annotation's text more than its offsets, because browsers count some characters as two.
+    """
     found = []
     for one in result:
         value = one.get("value") or {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Words:
+class GuideWords:
     """Hold the words of one language. Texts with {braces} are filled in."""
 
     title: str = "Annotation guide: {name}"
@@ -62,8 +62,8 @@ class Words:
     version: str = "Version {hash}"
 
 
-ENGLISH = Words()
-CHINESE = Words(
+ENGLISH = GuideWords()
+CHINESE = GuideWords(
     title="标注指南：{name}",
     task="任务",
     labelled="每次显示一个样本，请选择最合适的标签。",
@@ -118,5 +118,5 @@ CHINESE = Words(
 )
 
 
-def words(chinese: bool) -> Words:
+def words(chinese: bool) -> GuideWords:
     return CHINESE if chinese else ENGLISH

@@ -1,7 +1,7 @@
 """Define the command line: `synthgen VERB ...`.
 
 Only this package knows Click, and only it and `synthgen.config` know Hydra. There is one file for each group of verbs.
-Slow imports stand inside the functions, so that help and shell completion answer at once.
+Slow imports are inside the functions, so that help and shell completion answer at once.
 """
 
 from synthgen.cli.program import dispatch, main

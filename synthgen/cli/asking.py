@@ -1,4 +1,4 @@
-"""Provide what the verbs that ask people share: options of a session, and the training that may follow it."""
+"""Provide the shared parts of the verbs that ask people: options of a session, and the training that may follow it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def session(run: str, folder: Path, train: bool, ask: Session) -> int:
     trained: Any = retrained(folder, [], ["synthgen", "train", run])
     if isinstance(trained, ExitCode):
         return trained
-    _print([closing.worth(before, trained["student"])])
+    _print([closing.student_change(before, trained["student"])])
     return ExitCode.OK
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.completion import complete_overrides
-from synthgen.cli.sweeping import Apart, exit_codes, launched, objective, sweep_folder
+from synthgen.cli.sweeping import SweepRun, exit_codes, launched, objective, sweep_folder
 from synthgen.cli.verb import FOLDER, Function, complain, wrong
 from synthgen.errors import ConfigError, ExitCode, UserError
 
@@ -113,7 +113,7 @@ def compose(verb: str, words: Sequence[str], flags: dict[str, Any], work: Work) 
         given = guard.checked([*_given(flags), *schema.with_new_entries(words)], str(scratch)) + chosen.words
         _check_overrides([] if flags["shell_completion"] else words)
         sys.argv = [f"synthgen {verb}", *(["--hydra-help"] if helping else given)]
-        task = Apart(verb, folder, scratch, time.time()) if "launcher" in chosen.names else job
+        task = SweepRun(verb, folder, scratch, time.time()) if "launcher" in chosen.names else job
         try:
             with launched() if "launcher" in chosen.names else nullcontext():
                 hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(task)()
@@ -155,7 +155,7 @@ def _one(composed: "DictConfig", work: Work) -> int:
 
 
 def _numbered(built: "Config | DictConfig", number: int) -> list[tuple[str, str, str]]:
-    """Return the group, key and value of each name that a run of a sweep has to itself."""
+    """Return the group, key and value of each name that must differ between the runs of a sweep."""
     names = [("run", "name"), ("run", "dir"), *([("adapt", "dir")] if built.adapt.dir else [])]
     return [(part, key, f"{getattr(getattr(built, part), key)}-{number}") for part, key in names]
 
@@ -169,7 +169,7 @@ def run_folder_of(composed: "DictConfig") -> Path:
 
 
 def command_of(verb: str, folder: str | None, composed: "DictConfig") -> str:
-    """Return the command that does the current run of a sweep by itself, under the name that it has in the sweep."""
+    """Return the command that carries out the current run of a sweep by itself, under the same name."""
     from hydra.core.hydra_config import HydraConfig
 
     settings = HydraConfig.get()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.verb import Text, folder_of, note, run_and_overrides, run_folder, saved, selecting, verb, wrong
+from synthgen.cli.verb import TextValue, folder_of, note, run_and_overrides, run_folder, saved, selecting, verb, wrong
 from synthgen.errors import ExitCode
 
 _PARTS = "task.export."
@@ -51,9 +51,12 @@ def report(run: str) -> int:
     "--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True, metavar="FORMAT",
     help=f"Format of the samples: {', '.join(FORMATS)}. All but jsonl are written to dataset-FORMAT/ beside dataset/.",
 )  # fmt: skip
-@click.option("--out", metavar="DIR", type=Text(files=True), help="Write to this folder instead.")
+@click.option("--out", metavar="DIR", type=TextValue(files=True), help="Write to this folder instead.")
 @click.option(
-    "--task", metavar="TASK", type=Text(files=True), help="Task of the rows: a YAML file, or a shipped task's name."
+    "--task",
+    metavar="TASK",
+    type=TextValue(files=True),
+    help="Task of the rows: a YAML file, or a shipped task's name.",
 )
 @click.option("--skip", is_flag=True, help="Leave out samples that the format cannot hold, and list them.")
 def export(words: tuple[str, ...], form: str, out: str | None, task: str | None, skip: bool) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from synthgen.cli import asking
-from synthgen.cli.verb import Text, WholeNumber, folder_of, note, run_folder, verb
+from synthgen.cli.verb import TextValue, WholeNumber, folder_of, note, run_folder, verb
 from synthgen.errors import ExitCode
 
 COUNT = 40
@@ -24,7 +24,10 @@ COUNT = 40
     "--count", type=WholeNumber(1, 1_000_000), default=COUNT, show_default=True, help="Number of samples to ask about."
 )
 @click.option(
-    "--annotator", metavar="NAME", type=Text(), help="Name of the person who answers; the default is your login name."
+    "--annotator",
+    metavar="NAME",
+    type=TextValue(),
+    help="Name of the person who answers; the default is your login name.",
 )
 @asking.web
 @asking.port
@@ -32,16 +35,18 @@ COUNT = 40
 @click.option(
     "--export",
     metavar="FILE",
-    type=Text(files=True),
+    type=TextValue(files=True),
     help="Write the questions to a .jsonl or .csv file for other people.",
 )
-@click.option("--import", "import_", metavar="FILE", type=Text(files=True), help="Read the answers from such a file.")
+@click.option(
+    "--import", "import_", metavar="FILE", type=TextValue(files=True), help="Read the answers from such a file."
+)
 @asking.then
 def label(run: str, then: str | None, **given: Any) -> int:
     """Ask a person about the most informative samples, in the terminal, on a web page or through files."""
     folder = folder_of(run)
     from synthgen.run.labelling import flow
-    from synthgen.run.labelling.options import Options
+    from synthgen.run.labelling.options import LabelOptions
 
-    options = Options(**given, train=then is not None)
+    options = LabelOptions(**given, train=then is not None)
     return asking.session(run, folder, options.train, lambda: flow.label(folder, options, note))

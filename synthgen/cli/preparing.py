@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthgen.cli.verb import Text, verb, wrong
+from synthgen.cli.verb import TextValue, verb, wrong
 from synthgen.errors import ExitCode, WriteError
 
 if TYPE_CHECKING:
-    from synthgen.prepare import Outcome
+    from synthgen.prepare import Preparation
 
 
 @verb(
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("files", metavar="FILES...", nargs=-1, help="Files, or datasets as hf:OWNER/NAME.")
-@click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")
+@click.option("--out", metavar="DIR", type=TextValue(files=True), required=True, help="Folder to write; new or empty.")
 @click.option(
-    "--config", metavar="FILE", type=Text(files=True),
+    "--config", metavar="FILE", type=TextValue(files=True),
     help="Steps and settings: a YAML file, or the name of a shipped one. [default: default]",
 )  # fmt: skip
 @click.option(
-    "--steps", metavar="NAME,...", type=Text(), help="Run only these steps, in this order, with usual settings."
+    "--steps", metavar="NAME,...", type=TextValue(), help="Run only these steps, in this order, with usual settings."
 )
 @click.option(
-    "--sql", metavar="URL", type=Text(),
+    "--sql", metavar="URL", type=TextValue(),
     help="Read rows from a database too: an SQLAlchemy URL without a password, or env:NAME for one in a variable.",
 )  # fmt: skip
-@click.option("--query", metavar="SELECT", type=Text(), help="The query whose rows --sql reads.")
+@click.option("--query", metavar="SELECT", type=TextValue(), help="The query whose rows --sql reads.")
 @click.option(
-    "--write-quotas", metavar="CONFIGS", type=Text(files=True),
+    "--write-quotas", metavar="CONFIGS", type=TextValue(files=True),
     help="Write CONFIGS/budget/quotas.yaml: what each label lacks, for synthgen run --config-dir CONFIGS budget=quotas.",
 )  # fmt: skip
 def prepare(
@@ -85,7 +85,7 @@ def prepare(
     return ExitCode.OK
 
 
-def _told(outcome: "Outcome", out: Path) -> list[str]:
+def _told(outcome: "Preparation", out: Path) -> list[str]:
     """Return a line for each step, and one for the result."""
     summary = outcome.summary
     rows: list[tuple[str, ...]] = [("step", "rows in", "removed", "changed", "seconds", "reasons")]
@@ -106,7 +106,10 @@ def _told(outcome: "Outcome", out: Path) -> list[str]:
 
 
 def _quotas_told(out: Path, configs: Path) -> str:
-    """Copy the quotas to a folder of configs. Return what the labels lack, and how a run is asked for it."""
+    """Copy the quotas to a folder of configs.
+
+    Return lines with the samples that labels lack, and the command that generates them.
+    """
     from synthgen.ledger import durable
     from synthgen.prepare.balance import QUOTAS, quotas_file
 

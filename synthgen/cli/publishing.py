@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthgen.cli.verb import Text, folder_of, note, run_folder, saved, verb, wrong
+from synthgen.cli.verb import TextValue, folder_of, note, run_folder, saved, verb, wrong
 from synthgen.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
-    from synthgen.publish.parcel import Parcel
+    from synthgen.publish.upload import Upload
 
 
 @verb(
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
         "synthgen push clean --to s3://bucket/path --yes",
     ),
     exits={
-        ExitCode.OK: "published; without --yes: nothing forbids it",
-        ExitCode.INTERRUPTED: "interrupted; the same command goes on",
+        ExitCode.OK: "published; without --yes: the scan found nothing that forbids it",
+        ExitCode.INTERRUPTED: "interrupted; repeat the command to continue",
     },
     notes=(
-        "RUN may also be a folder with a dataset that synthgen did not make: its files are published as they are.",
+        "RUN may also be a folder with any other dataset: its files are published as they are.",
         "Without --yes, nothing is sent: the files, the visibility, the licence and the findings of the scan are printed.",
         "The token for the hub is read from $HF_TOKEN. Stores take their credentials from their own variables.",
     ),
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--to",
     "target",
     metavar="TARGET",
-    type=Text(),
+    type=TextValue(),
     required=True,
     help="hf:OWNER/NAME, or an address of a store: s3://BUCKET/PATH, gs://..., file:///...",
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Publish. Without it, only print what would be published.")
 @click.option("--public", is_flag=True, help="Everybody may read it. Without it, a new repository is private.")
-@click.option("--license", "licence", metavar="NAME", type=Text(), help="Licence for the card, such as cc-by-4.0.")
+@click.option("--license", "licence", metavar="NAME", type=TextValue(), help="Licence for the card, such as cc-by-4.0.")
 @click.option(
     "--format",
     "form",
@@ -58,13 +58,13 @@ if TYPE_CHECKING:
 @click.option(
     "--allow",
     metavar="KIND,...",
-    type=Text(),
+    type=TextValue(),
     help="Publish although the scan finds these kinds, such as email,secret.",
 )
 @click.option(
     "--also",
     metavar="KIND,...",
-    type=Text(),
+    type=TextValue(),
     help="Look for these kinds too: name, address. They have no fixed form, and some findings are wrong.",
 )
 def push(
@@ -79,12 +79,12 @@ def push(
         store.check(target)
         if public:
             wrong("--public is for the hub; set the visibility of a store with its own tools")
-    parcels = _parcels(run, what, form, licence)
-    found = [(each.kind, scan.scan(each.files, (*scan.ALWAYS, *more), note)) for each in parcels]
+    uploads = _parcels(run, what, form, licence)
+    found = [(each.kind, scan.scan(each.files, (*scan.ALWAYS, *more), note)) for each in uploads]
     forbidden = [finding for _, findings in found for finding in findings if finding.kind not in allowed]
     if not yes:
         where = _visibility(public) if name else ""
-        for line in _planned(target, name, where, parcels):
+        for line in _planned(target, name, where, uploads):
             print(line)
     for kind, findings in found:
         if findings:
@@ -96,7 +96,7 @@ def push(
             f"with --allow {','.join(dict.fromkeys([*allowed, *kinds.split(',')]))}"
         )
     if not yes:
-        for each in parcels:
+        for each in uploads:
             if left := scan.unread(each.files):
                 print(f"not read by the scan, because they are no texts: {', '.join(left)}")
         print(
@@ -107,7 +107,7 @@ def push(
     kept_in = _run_of(run)
     try:
         connection = hub.hub_of_environment() if name else None
-        for each in parcels:
+        for each in uploads:
             if name and connection:
                 done = hub.push(connection, name, each, public, note)
             else:
@@ -116,33 +116,33 @@ def push(
             if kept_in is not None:
                 record.keep(kept_in, target, each, done.revision)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on, and sends only what is missing:")
+        print("interrupted; this command continues, and sends only what is missing:")
         print(f"  {shlex.join(_again(run, target, what, public, licence, form, allow, also))}")
         return ExitCode.INTERRUPTED
     return ExitCode.OK
 
 
-def _parcels(run: str, what: str, form: str, licence: str | None) -> "list[Parcel]":
-    """Return what is published: of a run, made from its ledger, or a folder of files as it is."""
-    from synthgen.publish import parcel
+def _parcels(run: str, what: str, form: str, licence: str | None) -> "list[Upload]":
+    """Return the uploads: made from the ledger for a run, or the files of any other folder as they are."""
+    from synthgen.publish import upload
 
     place = Path(run)
     if place.is_dir() and not (place / "ledger.sqlite").exists():
         if what != "dataset":
             wrong(f"--what {what}: {run} is no run folder, so that it has a dataset only")
-        return [parcel.folder_parcel(place.resolve(), licence)]
+        return [upload.folder_upload(place.resolve(), licence)]
     folder = folder_of(run)
     from synthgen import ledger
 
     ledger.check(folder / "ledger.sqlite")
     config = saved(folder)
-    parcels = []
+    uploads = []
     if what != "student":
         share, seed = config.run.validation_share, config.run.seed
-        parcels.append(parcel.dataset_parcel(folder, share, seed, form, licence, config.select))
+        uploads.append(upload.dataset_upload(folder, share, seed, form, licence, config.select))
     if what != "dataset":
-        parcels.append(parcel.student_parcel(folder, config.student.kind, licence))
-    return parcels
+        uploads.append(upload.student_upload(folder, config.student.kind, licence))
+    return uploads
 
 
 def _run_of(run: str) -> Path | None:
@@ -163,12 +163,12 @@ def _visibility(public: bool) -> str:
     return "public: everybody may read it" if public else "private"
 
 
-def _planned(target: str, name: str | None, visibility: str, parcels: "list[Parcel]") -> list[str]:
-    """Return lines that say exactly what would be published, and where."""
+def _planned(target: str, name: str | None, visibility: str, uploads: "list[Upload]") -> list[str]:
+    """Return lines with the exact files, visibility and target of a publication."""
     from synthgen.publish import hub, store
 
     lines = []
-    for each in parcels:
+    for each in uploads:
         place = hub.address(name, each.kind) if name else store.place(target, each)
         lines.append(f"{each.kind} -> {place}" + (f" ({visibility})" if visibility else ""))
         lines += [f"  {each.size(file):>13,} bytes  {file}" for file in each.files]

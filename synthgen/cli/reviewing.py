@@ -7,7 +7,7 @@ import click
 
 from synthgen.cli import asking
 from synthgen.cli.composing import compose
-from synthgen.cli.verb import FOLDER, Text, WholeNumber, folder_of, note, run_folder, saved, verb, wrong
+from synthgen.cli.verb import FOLDER, TextValue, WholeNumber, folder_of, note, run_folder, saved, verb, wrong
 from synthgen.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _METHODS = click.Choice(["random", "stratified", "uncertain"])
 @click.option(
     "--out",
     metavar="DIR",
-    type=Text(files=True),
+    type=TextValue(files=True),
     help="Write the guide to this folder. [default: guide-TASK, or RUN/guide]",
 )
 @click.option("--config-dir", "-cd", metavar="DIR", type=FOLDER, help="Also search this folder for tasks.")
@@ -47,7 +47,7 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     Its hash names the version. Answers of synthgen label and review carry the hash of the guide in force.
     """
     from synthgen.annotate import in_force
-    from synthgen.run.going_on import relative
+    from synthgen.run.continuation import relative
     from synthgen.run.reviewing import guides
 
     if run is None:
@@ -102,12 +102,12 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
     help="Number of people who answer each sample of the batch.",
 )
 @click.option(
-    "--annotators", metavar="NAME,...", type=Text(), help="People of the batch, with commas between the names."
+    "--annotators", metavar="NAME,...", type=TextValue(), help="People of the batch, with commas between the names."
 )
 @click.option(
     "--annotator",
     metavar="NAME",
-    type=Text(),
+    type=TextValue(),
     help="Ask this person about the samples assigned to them; with --from: the person of answers without a name.",
 )
 @asking.web
@@ -117,19 +117,24 @@ def guide(task: str | None, run: str | None, out: str | None, config_dir: str | 
 @click.option(
     "--adjudicate",
     metavar="majority|NAME",
-    type=Text(),
+    type=TextValue(),
     help="Decide disagreements by majority, or ask this person about them. All answers are kept.",
 )
 @click.option("--to", type=_TOOLS, help="Write the samples of all batches for this tool.")
 @click.option("--from", "from_", type=_TOOLS, help="Read the answers of this tool.")
-@click.option("--out", metavar="DIR", type=Text(files=True), help="With --to: write files to this new or empty folder.")
 @click.option(
-    "--file", metavar="FILE", type=Text(files=True), help="With --from: read this file, or the folder that --to wrote."
+    "--out", metavar="DIR", type=TextValue(files=True), help="With --to: write files to this new or empty folder."
+)
+@click.option(
+    "--file",
+    metavar="FILE",
+    type=TextValue(files=True),
+    help="With --from: read this file, or the folder that --to wrote.",
 )
 @click.option(
     "--url",
     metavar="URL",
-    type=Text(),
+    type=TextValue(),
     help="With --to or --from label-studio: use the API of this server. The token comes from the environment variable LABEL_STUDIO_API_KEY.",
 )
 @click.option(
@@ -144,9 +149,9 @@ def review(run: str, then: str | None, **given: Any) -> int:
     folder = folder_of(run)
     from synthgen.run.prepare import prepare
     from synthgen.run.reviewing import flow
-    from synthgen.run.reviewing.options import Options
+    from synthgen.run.reviewing.options import ReviewOptions
 
-    options = Options(**given, train=then is not None)
+    options = ReviewOptions(**given, train=then is not None)
 
     def ask() -> tuple[int, list[str]]:
         return flow.review(folder, options, note, lambda: prepare(saved(folder), [], begun=True))

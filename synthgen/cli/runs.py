@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.composing import NOTES, compose, overrides
-from synthgen.cli.verb import Text, folder_of, meanings, note, parted, run_and_overrides, run_folder, saved, verb
+from synthgen.cli.verb import TextValue, folder_of, meanings, note, parted, run_and_overrides, run_folder, saved, verb
 from synthgen.errors import ExitCode, UserError
 from synthgen.run.resumable import in_words
 from synthgen.safety.untrusted import escaped, printable
@@ -64,7 +64,7 @@ def run(words: tuple[str, ...], **flags: Any) -> int:
 @click.option(
     "--fork",
     metavar="NEW_RUN",
-    type=Text(files=True),
+    type=TextValue(files=True),
     help="Start a new run in this folder with the accepted samples of RUN.",
 )
 def resume(words: tuple[str, ...], fork: str | None) -> int:

@@ -1,6 +1,6 @@
-"""Do the runs of a sweep in processes of their own, as Hydra's launchers start them: side by side, or as jobs of Slurm.
+"""Carry out each run of a sweep in its own process, as Hydra's launchers start it: in parallel, or as a Slurm job.
 
-Each run is the command that does it alone, so that it has its own terminal output, signals and exit code.
+The process executes the command of the single run, so that each run has its own output, signals and exit code.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class Apart:
+class SweepRun:
     """Start the current run of a sweep as a process, and wait for it.
 
     `folder` is that of --config-dir, `scratch` gets the exit code, and `began` is the sweep's start, in seconds of the
@@ -63,8 +63,8 @@ class Apart:
 def _followed(command: list[str], number: int) -> int:
     """Run a command, print its lines with the run's number before each, and return its exit code.
 
-    A queue's warning is passed on as SIGUSR1, at which a run drains; the handler of the queue's own client is called
-    when it has.
+    Pass the warning signal of a job queue on as SIGUSR1, at which a run finishes its requests in flight. Then call the
+    signal handler of the queue's own client.
     """
     warned: list[tuple[int, FrameType | None]] = []
 
@@ -97,7 +97,7 @@ def _followed(command: list[str], number: int) -> int:
 
 
 def _set_apart() -> None:
-    """Let a run end with the process that waits for it, and ignore a signal that only the queue's client understands."""
+    """Make a run end when the process that waits for it ends, and ignore a signal that is meant for the queue's client."""
     from synthgen.engines.vllm.server_process import end_with_parent
 
     end_with_parent()
@@ -121,7 +121,7 @@ def sweep_folder(launcher: str | None) -> Iterator[Path]:
 def launched() -> Iterator[None]:
     """Raise ConfigError for an error of a launcher, such as a job that its queue has killed.
 
-    At Ctrl-C, which every process of the terminal gets, say how the runs go on.
+    At Ctrl-C, which every process of the terminal receives, print how to continue the runs.
     """
     try:
         yield
@@ -152,7 +152,7 @@ def exit_codes(scratch: Path) -> list[int]:
 
 
 def objective(run: Path) -> float | None:
-    """Return the score of a run's student, which an optimising sweeper gets; None for a run without one."""
+    """Return the score of a run's student, for a sweeper that optimises it; None for a run without a student."""
     try:
         return float(json.loads((run / "summary.json").read_text(encoding="utf-8"))["student"]["synthetic"]["mean"])
     except (OSError, KeyError, TypeError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.composing import NOTES, compose, overrides
-from synthgen.cli.verb import Text, folder_of, meanings, note, verb, wrong
+from synthgen.cli.verb import TextValue, folder_of, meanings, note, verb, wrong
 from synthgen.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 @overrides(
     "[RUN | OVERRIDES]", "The folder of a run whose topics are shown, or settings for new topics: task=voice_intent."
 )
-@click.option("--out", metavar="FILE", type=Text(files=True), help="Write the topics to this new YAML file.")
+@click.option("--out", metavar="FILE", type=TextValue(files=True), help="Write the topics to this new YAML file.")
 def taxonomy(words: tuple[str, ...], out: str | None, **flags: Any) -> int:
     """Let the model write topics for the strategy `taxonomy`, or show those of a run.
 
-    New topics are written to --out, or printed; no sample is generated. Of a RUN, the topics are shown with the number
-    of requests for each and of accepted samples.
+    New topics are written to --out, or printed; no sample is generated. With a RUN, its topics are shown, each with the
+    number of its requests and accepted samples.
     """
     place = Path(out) if out else None
     if place is not None and place.exists():

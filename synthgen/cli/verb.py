@@ -22,7 +22,7 @@ Function = Callable[..., Any]
 
 
 class Verb(click.Command):
-    """Extend Click's command by a help that ends with notes, examples and exit codes."""
+    """Define a Click command whose help ends with notes, examples and exit codes."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ def version_option() -> click.Option:
     )
 
 
-class Text(click.ParamType[str]):
+class TextValue(click.ParamType[str]):
     """Accept a value that does not begin with "-", so that an option without a value does not take the next option."""
 
     name = "text"
@@ -177,7 +177,7 @@ def selecting(words: Sequence[str], keys: tuple[str, ...] = ("select.",)) -> tup
 
 
 def wrong(message: str) -> NoReturn:
-    """Refuse the command line with a message, to which the usage of the verb is added."""
+    """Refuse the command line with a message, followed by the usage of the verb."""
     raise click.UsageError(message, click.get_current_context())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.verb import Text, note, verb, wrong
+from synthgen.cli.verb import TextValue, note, verb, wrong
 from synthgen.errors import ExitCode
 from synthgen.safety.untrusted import printable
 
@@ -18,20 +18,20 @@ _NAMES = (
 _store = click.option(
     "--store",
     metavar="DIR",
-    type=Text(files=True),
+    type=TextValue(files=True),
     default="versions",
     show_default=True,
     help="Folder of the versions.",
 )
 _target = click.option(
-    "--target", metavar="FIELD,...", type=Text(),
+    "--target", metavar="FIELD,...", type=TextValue(),
     help="The target fields; all others are input. [default: the task's, or `label`]",
 )  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _dataset(name: str, **more: Any) -> Callable[[Any], Any]:
-    return click.argument(name, metavar=name.upper(), type=Text(files=True), **more)
+    return click.argument(name, metavar=name.upper(), type=TextValue(files=True), **more)
 
 
 @verb(
@@ -47,10 +47,10 @@ def _dataset(name: str, **more: Any) -> Callable[[Any], Any]:
 )
 @_dataset("dataset", help="The dataset to freeze, or with --checkout the version to write.")
 @click.option("-m", "--message", metavar="TEXT", default="", help="What is new in this version.")
-@click.option("--name", metavar="NAME", type=Text(), help="Name of the dataset. [default: that of the folder]")
-@click.option("--licence", metavar="NAME", type=Text(), help="Licence of the rows that name none.")
-@click.option("--guide", metavar="FILE", type=Text(files=True), help="The annotation guide that was in force.")
-@click.option("--checkout", metavar="DIR", type=Text(files=True), help="Write the rows of a version to a folder.")
+@click.option("--name", metavar="NAME", type=TextValue(), help="Name of the dataset. [default: that of the folder]")
+@click.option("--licence", metavar="NAME", type=TextValue(), help="Licence of the rows that name none.")
+@click.option("--guide", metavar="FILE", type=TextValue(files=True), help="The annotation guide that was in force.")
+@click.option("--checkout", metavar="DIR", type=TextValue(files=True), help="Write the rows of a version to a folder.")
 @_store
 def version(
     dataset: str,
@@ -84,7 +84,7 @@ def version(
     examples=("synthgen log news", "synthgen log news@2 --json"),
     exits={},
 )
-@click.argument("name", metavar="[NAME]", required=False, type=Text(), help="A dataset, or one version of it.")
+@click.argument("name", metavar="[NAME]", required=False, type=TextValue(), help="A dataset, or one version of it.")
 @_json
 @_store
 def log(name: str | None, as_json: bool, store: str) -> int:
@@ -147,7 +147,7 @@ def diff(a: str, b: str, rows: bool, as_json: bool, target: str | None, store: s
     exits={ExitCode.OK: "the datasets are merged", ExitCode.INTERRUPTED: "interrupted; DIR was not written"},
 )
 @click.argument("datasets", metavar="DATASET DATASET...", nargs=-1, required=True, help="Two datasets or more.")
-@click.option("--out", metavar="DIR", type=Text(files=True), required=True, help="Folder to write; new or empty.")
+@click.option("--out", metavar="DIR", type=TextValue(files=True), required=True, help="Folder to write; new or empty.")
 @click.option(
     "--on-conflict", type=click.Choice(["first", "drop", "error"]), default="first", show_default=True,
     help="Equal texts with different targets: keep the first dataset's, drop them all, or write nothing.",
@@ -157,7 +157,9 @@ def diff(a: str, b: str, rows: bool, as_json: bool, target: str | None, store: s
     help="Find near-duplicates by shared substrings, by embeddings, or not at all.",
 )  # fmt: skip
 @click.option("--threshold", type=float, help="Least similarity of near-duplicates. [default: 0.8; meaning: 0.95]")
-@click.option("--embedder", metavar="NAME", type=Text(), help="Embedder of --near meaning. [default: the bundled one]")
+@click.option(
+    "--embedder", metavar="NAME", type=TextValue(), help="Embedder of --near meaning. [default: the bundled one]"
+)
 @_target
 @_store
 def merge(

@@ -41,7 +41,7 @@ class ServerActor:
         """Wait until the server has ended. Return the end of its output, and the resource that it lacked."""
         assert self._process is not None
         await asyncio.to_thread(self._process.wait)
-        return self._process.last_words("the server ended"), self._process.complaint()
+        return self._process.failure_message("the server ended"), self._process.missing_resource()
 
     async def stop(self) -> None:
         """End the server, if it still runs, with all its processes, and remove its files."""

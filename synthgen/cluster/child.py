@@ -72,8 +72,8 @@ class Child:
             self.say("answer", number, await actor.build.remote())
             spec = await self._specs[number]
             self.say("answer", number, await actor.start.remote(spec))
-            words, complaint = await actor.ended.remote()
-            self.say("ended", number, False, words, complaint)
+            words, missing_resource = await actor.ended.remote()
+            self.say("ended", number, False, words, missing_resource)
         except RayError as error:
             started_badly = getattr(error, "cause", None)
             self.say("ended", number, started_badly is None, _first_line(started_badly or error), None)

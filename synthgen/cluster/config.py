@@ -15,7 +15,7 @@ from synthgen.records import Engine
 
 @dataclass
 class RayKnobs:
-    """Hold what a run asks of a Ray cluster."""
+    """Hold a run's requirements on a Ray cluster."""
 
     address: str | None = None
     """Address of the cluster's head, such as 10.0.0.1:6379; auto for the cluster of this machine; null to start a cluster on

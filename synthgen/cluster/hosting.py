@@ -44,11 +44,11 @@ class RayProcess:
     def stop(self) -> None:
         self._keeper.release(self._placed)
 
-    def last_words(self, what: str) -> str:
+    def failure_message(self, what: str) -> str:
         return f"{what}; {self._placed.words}" if self._placed.words else what
 
-    def complaint(self) -> Literal["port", "memory"] | None:
-        return self._placed.complaint
+    def missing_resource(self) -> Literal["port", "memory"] | None:
+        return self._placed.missing_resource
 
 
 class RayHost:

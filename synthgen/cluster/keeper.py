@@ -31,7 +31,7 @@ _HEAD_SECONDS = 20
 
 @dataclass
 class Placed:
-    """Hold a place in the cluster and what is known of the server there."""
+    """Hold a place in the cluster and the known state of its server."""
 
     name: str
     number: int
@@ -40,7 +40,7 @@ class Placed:
     """Set when the server has ended, or is ended."""
     lost: bool = False
     words: str = ""
-    complaint: Literal["port", "memory"] | None = None
+    missing_resource: Literal["port", "memory"] | None = None
 
     @property
     def ended(self) -> bool:
@@ -93,11 +93,11 @@ class Keeper:
             raise
         return keeper
 
-    def on_lost(self, hear: Callable[[str], None]) -> None:
-        """Call `hear` with the reason when the cluster cannot be reached any more."""
-        self._on_lost = hear
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Call `callback` with the reason when the cluster cannot be reached any more."""
+        self._on_lost = callback
         if self._gone:
-            hear(self._gone)
+            callback(self._gone)
 
     async def place(self, name: str) -> Placed:
         """Wait for a place for one replica."""
@@ -163,7 +163,7 @@ class Keeper:
         elif kind == "answer" and answer is not None and not answer.done():
             answer.set_result(more[0])
         elif kind == "ended" and placed is not None:
-            placed.lost, placed.words, placed.complaint = more
+            placed.lost, placed.words, placed.missing_resource = more
             placed.end.set()
             if answer is not None and not answer.done():
                 lost = MachineLostError(f"{placed.name} was lost while it started: {placed.words}")

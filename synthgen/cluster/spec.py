@@ -23,7 +23,7 @@ class ServerSpec:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Hold what Ray reserves for one replica."""
+    """Hold the resources that Ray reserves for one replica."""
 
     cpus: float
     gpus: float

@@ -15,7 +15,7 @@ from synthgen.engines.kinds import ENGINES
 from synthgen.errors import ConfigError
 from synthgen.filters.rules import FiltersConfig
 from synthgen.generate.kinds import GenerateConfig
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.pool import PoolConfig
 from synthgen.judge.judge import JudgeConfig
 from synthgen.labels.config import LabelsConfig
@@ -59,12 +59,12 @@ class RunConfig:
         if self.exchange is not None and self.exchange < 1:
             raise ConfigError(f"run.exchange: must be 1 or more slots, or null, got {self.exchange}")
         if self.shard:
-            Part.read(self.shard)
+            ShardPart.read(self.shard)
 
     @property
-    def part(self) -> Part:
+    def part(self) -> ShardPart:
         """Return the part of the material that this run uses."""
-        return Part.read(self.shard) if self.shard else WHOLE
+        return ShardPart.read(self.shard) if self.shard else WHOLE
 
     @property
     def own_seed(self) -> int:

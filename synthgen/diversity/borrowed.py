@@ -1,6 +1,6 @@
 """Find content that a text copies from its prompt: words of its label's name, and names that occur in only one seed.
 
-The functions depend on texts alone. `restated` and the report decide what follows from a match.
+The functions depend on texts alone. `restated` and the report use the matches.
 """
 
 import re

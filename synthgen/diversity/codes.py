@@ -29,8 +29,8 @@ _READ = 32  # vectors that are read from disk for a query
 class CodedLists:
     """Hold a FAISS inverted file of codes, sized for twice `count` vectors, over the vectors in `file`.
 
-    It offers what `synthgen.diversity.lists.Lists` offers: ids are positions in the sequence, and the same vectors in the
-    same order give the same lists. The caller writes vectors to `file` before it appends them here.
+    It has the interface of `synthgen.diversity.lists.Lists`: ids are positions in the sequence, and the same vectors in
+    the same order give the same lists. The caller writes vectors to `file` before it appends them here.
     """
 
     def __init__(self, dim: int, count: int, since: int, file: VectorFile) -> None:

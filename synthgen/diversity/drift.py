@@ -64,7 +64,7 @@ class AlarmsConfig:
 
 @dataclass(frozen=True)
 class RoundFigures:
-    """Hold the figures that alarms watch. A figure is None when a round has too little data for it."""
+    """Hold the figures that alarms compare with limits. A figure is None when a round has too little data for it."""
 
     vendi: float | None
     distinct_2: float | None
@@ -91,7 +91,7 @@ class Alarm:
         return {**vars(self), "value": float(f"{self.value:.6g}"), "bound": float(f"{self.bound:.6g}")}
 
 
-class DriftWatch:
+class DriftMonitor:
     """Compare every round with the first rounds. Call `settled` for every slot in order, after `restore` on resume.
 
     `text` returns the text of a sample without its label. `seeds` are unit vectors of shape (n, dim).

@@ -98,7 +98,7 @@ class NearDuplicate:
         self._eval: VectorIndex | None = None
         self._batches = MicroBatches(self._compare, embedder.thread, cfg.batch)
 
-    def learn(self, seeds: Sequence[Sample], vectors: Vectors) -> None:
+    def calibrate(self, seeds: Sequence[Sample], vectors: Vectors) -> None:
         """Measure how alike seeds of one label are, from their unit vectors (seeds, dim). Call this before the first candidate."""
         if self._hybrid is not None:
             texts = [self._task.text(seed.data) for seed in seeds]

@@ -20,11 +20,11 @@ class PairCheck:
 
     spec = CheckSpec(
         "pair",
-        "A sample that was made to differ from another one in its label has another label, and most of its words.",
+        "A counterfactual has another label than the sample that it changes, and keeps most of its words.",
         (
-            Reason("same_label", "has the label of the sample from which it should differ"),
-            Reason("label_unproved", "has another label than that sample only because the label was asked for"),
-            Reason("not_minimal", "has few words of the sample that it should change little", "diversity.pair_overlap"),
+            Reason("same_label", "has the same label as the sample that it changes"),
+            Reason("label_unproved", "has another label than that sample only because its prompt asked for it"),
+            Reason("not_minimal", "keeps too few words of the sample that it changes", "diversity.pair_overlap"),
         ),
         "lexical overlap with the other sample, or the cautious probability of the label, 0 to 1",
     )

@@ -20,7 +20,7 @@ _ADVISES = hasattr(os, "posix_fadvise")  # not on every system; without it vecto
 class VectorFile:
     """Hold vectors of `dim` values by position, in a file without a name in `folder`. Threads may share it.
 
-    Raise OSError when the disk refuses to write or does not return what was written.
+    Raise OSError when the disk refuses to write, or does not return the vectors that were written.
     """
 
     def __init__(self, folder: Path, dim: int) -> None:

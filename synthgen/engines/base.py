@@ -25,7 +25,7 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Declare what an engine can do as it is configured."""
+    """Declare the capabilities of a configured engine."""
 
     in_flight: int
     """Most generation requests in flight."""
@@ -191,12 +191,12 @@ class Described(Protocol):
     """Mark an engine that can describe the servers that it found."""
 
     def about(self) -> Json:
-        """Return what the ledger stores besides `EngineConfig.info`."""
+        """Return the facts that the ledger stores in addition to `EngineConfig.info`."""
         ...
 
 
 def description(engine: Engine) -> Json:
-    """Return what the ledger stores about the servers that an engine found; empty for most engines."""
+    """Return the facts that the ledger stores about the servers of an engine; empty for most engines."""
     return engine.about() if isinstance(engine, Described) else {}
 
 

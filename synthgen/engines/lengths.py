@@ -1,6 +1,6 @@
 """Count the tokens of prompts before they are sent, and find a model's context window.
 
-Other modules decide what to do about long prompts.
+Other modules shorten prompts that are too long.
 """
 
 import json

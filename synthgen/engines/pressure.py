@@ -157,5 +157,5 @@ class InFlight:
 class Paced(Protocol):
     """Mark an engine that sets its own in-flight limit."""
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the limit now and whenever it changes."""
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the limit now and whenever it changes."""

@@ -1,4 +1,4 @@
-"""Compute what requests cost, from prices per million tokens."""
+"""Compute the cost of requests from prices per million tokens."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,9 @@
-"""Choose a replica for each request, so that requests with the same beginning meet the same prefix cache.
+"""Choose a replica for each request, so that requests with the same prefix use the prefix cache of the same replica.
 
 This is rendezvous hashing (Thaler and Ravishankar 1998): every key has its own order of the replicas. A replica that
 leaves or comes back moves only its own keys. A replica with more than its share of the load is passed over, as in
-consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam 2018): the next one in the key's order gets the
-request, so that what spills over meets again too.
+consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam 2018): the next one in the key's order gets
+the request, so that the overflow of a key shares a prefix cache too.
 """
 
 import hashlib

@@ -41,14 +41,14 @@ class Window:
     def release(self) -> None:
         """Release a place."""
         self._held -= 1
-        self._hand_out()
+        self._assign_free()
 
     def resize(self, size: int) -> None:
         """Change the limit: growth takes effect at once, shrinking as places are released."""
         self._size = size
-        self._hand_out()
+        self._assign_free()
 
-    def _hand_out(self) -> None:
+    def _assign_free(self) -> None:
         while self._waiters and self._held < self._size:
             waiter = self._waiters.popleft()
             if not waiter.done():

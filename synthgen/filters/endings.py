@@ -20,7 +20,7 @@ from synthgen.filters.open_words import (
     UNSPACED_WORD,
     strands,
 )
-from synthgen.filters.words import LANGUAGES, Words
+from synthgen.filters.words import LANGUAGES, WordFrequencies
 from synthgen.tasks.normal import folded
 
 _TAIL = 240
@@ -67,8 +67,8 @@ class Endings:
         stopped = sum(bool(_STOPPED.search(text)) for text in seeds)
         self._style = min(_MOST_STYLE, log10((len(seeds) + 2) / (len(seeds) - stopped + 1)))
         self._frequencies = None
-        if base in LANGUAGES and _passes(Words(base), seeds):
-            self._frequencies = Words(base, (word for text in [*seeds, *known] for word in _words(text)))
+        if base in LANGUAGES and _passes(WordFrequencies(base), seeds):
+            self._frequencies = WordFrequencies(base, (word for text in [*seeds, *known] for word in _words(text)))
 
     def open_end(self, text: str) -> str | None:
         """Return the mark, word or partial word at which `text` is cut off; None for a whole text."""
@@ -112,14 +112,14 @@ class Endings:
         return _odds(self._frequencies, tail, found) + style > _BAR
 
 
-def _passes(frequencies: Words, seeds: Sequence[str]) -> bool:
+def _passes(frequencies: WordFrequencies, seeds: Sequence[str]) -> bool:
     """Return False when several seeds look cut off: they are code or names, or not in the task's language."""
     tails = [seed[-_TAIL:].rstrip(_STOPS) for seed in seeds]
     ends = [(tail, found) for tail in tails if (found := _last_word(tail))]
     return sum(_odds(frequencies, tail, found) > _BAR for tail, found in ends) <= 1 + len(seeds) // 20
 
 
-def _odds(frequencies: Words, tail: str, found: re.Match[str]) -> float:
+def _odds(frequencies: WordFrequencies, tail: str, found: re.Match[str]) -> float:
     """Return log10 of the odds that the last word of a text is cut off; _UNKNOWN when its letters cannot show it."""
     word = found.group()
     if not found.start() or tail[found.start() - 1] not in _APART or not word.isalpha():

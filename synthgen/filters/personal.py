@@ -1,4 +1,4 @@
-"""The check on personal data in candidates: e-mail addresses, phone and card numbers, identity numbers."""
+"""Check candidates for personal data: e-mail addresses, phone and card numbers, identity numbers."""
 
 from collections import Counter
 
@@ -9,9 +9,9 @@ from synthgen.tasks.task import Task
 
 
 class PersonalData:
-    """Count personal data of a fixed form, and reject a text that holds some where `filters.personal_data` says so.
+    """Count personal data of a fixed form. Reject a text that contains some if `filters.personal_data` is `reject`.
 
-    A model may invent such data or repeat it from its training. The check cannot tell which.
+    A model may invent such data or repeat it from its training. The check cannot distinguish the two.
     """
 
     spec = CheckSpec(

@@ -42,7 +42,7 @@ _STOP_WORDS = frozenset(
 
 
 class Rewritten:
-    """Reject what a model made of a sample where it changed nothing, refused, or repeated the words of its prompt.
+    """Reject a rewritten sample that is unchanged, is a refusal, or repeats the words of its prompt.
 
     Only candidates that a prompt rewrote are checked, and their language only if they were translated. `find` returns a
     sample by its id.

@@ -54,7 +54,7 @@ def _frequencies(language: str) -> tuple[list[str], list[float]]:
     return ordered, [0.0, *accumulate(found[word] for word in ordered)]
 
 
-class Words:
+class WordFrequencies:
     """Hold the word frequencies of a language and of a run's own texts, in lower case."""
 
     def __init__(self, language: str, own: Iterable[str] = ()) -> None:

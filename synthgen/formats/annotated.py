@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from synthgen.formats.chat import write_lines
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Format, Row, RowError
-from synthgen.formats.spans import Span, relations_of, spans_of, text_of
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, Format, RowError
+from synthgen.formats.spans import TextSpan, relations_of, spans_of, text_of
 from synthgen.records import Json
 from synthgen.report.tables import utf8
 
@@ -21,11 +21,11 @@ class _Document(NamedTuple):
 
     text: str
     lines: list[str]
-    spans: list[Span]
+    spans: list[TextSpan]
     relations: list[str]
 
 
-def _brat(fields: Fields, row: Row) -> _Document:
+def _brat(fields: ExportFields, row: ExportRow) -> _Document:
     text, spans = text_of(fields, row), spans_of(fields, row, overlap=True)
     relations = relations_of(fields, row, spans)
     for part, kinds in (("type", [span.type for span in spans]), ("relations", [kind for kind, _, _ in relations])):
@@ -40,7 +40,7 @@ def _brat(fields: Fields, row: Row) -> _Document:
     return _Document(text, lines, spans, [kind for kind, _, _ in relations])
 
 
-def _places(text: str, span: Span) -> str:
+def _places(text: str, span: TextSpan) -> str:
     """Return the places of a span and its text. A span over a line break has a place on each line."""
     edges = [span.start]
     for match in _BREAK.finditer(text, span.start, span.end):
@@ -52,7 +52,7 @@ def _places(text: str, span: Span) -> str:
     )
 
 
-def _write_brat(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write_brat(_: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, records in splits.items():
         for number, document in enumerate(records, start=1):
@@ -72,7 +72,7 @@ def _write_brat(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, byt
     return files
 
 
-def _doccano(fields: Fields, row: Row) -> Json:
+def _doccano(fields: ExportFields, row: ExportRow) -> Json:
     """Return a sample for the project type that fits: sequence labelling, relations, or text classification."""
     if not fields.has(*_SPANS):
         [label] = fields.values("label", row.data) or [None]

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synthgen.errors import ConfigError
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Format, Row
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, Format
 from synthgen.ledger.durable import sha256
 from synthgen.records import Json
 from synthgen.report.features import features, written_as
 from synthgen.report.tables import as_table
 
 
-def _row(_: Fields, row: Row) -> Json:
+def _row(_: ExportFields, row: ExportRow) -> Json:
     return row.data
 
 
-def _write(fields: Fields, splits: Mapping[str, Sequence[Json]]) -> dict[str, bytes]:
+def _write(fields: ExportFields, splits: Mapping[str, Sequence[Json]]) -> dict[str, bytes]:
     import datasets
 
     names = list(fields.task.schema.get("properties", {}))

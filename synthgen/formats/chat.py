@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from synthgen.formats.fields import CONTENTS, Fields
-from synthgen.formats.format import LOAD, Format, Row, RowError
+from synthgen.formats.fields import CONTENTS, ExportFields
+from synthgen.formats.format import LOAD, ExportRow, Format, RowError
 from synthgen.records import Json, to_json
 from synthgen.report.tables import json_lines, utf8
 
@@ -14,7 +14,7 @@ _SPEAKERS = {SYSTEM: "system", USER: "human", ASSISTANT: "gpt"}
 CHATS = (("messages",), ("instruction", "output"))
 
 
-def messages(fields: Fields, row: Row) -> list[Json]:
+def messages(fields: ExportFields, row: ExportRow) -> list[Json]:
     """Return a sample as a chat that ends with the assistant's answer. Turns of one role in a row become one.
 
     A turn's `weight` is kept, which OpenAI's fine-tuning alone reads. Raise RowError for a role that chats do not have, for
@@ -35,7 +35,7 @@ def messages(fields: Fields, row: Row) -> list[Json]:
     return found
 
 
-def prompt_of(fields: Fields, row: Row) -> list[Json]:
+def prompt_of(fields: ExportFields, row: ExportRow) -> list[Json]:
     """Return the request of a sample as the turns before an answer."""
     system = fields.text("system", row.data)
     start = [{"role": SYSTEM, "content": system}] if system else []
@@ -47,7 +47,7 @@ def said(text: str) -> list[Json]:
     return [{"role": ASSISTANT, "content": text}]
 
 
-def _request(fields: Fields, row: Row) -> str:
+def _request(fields: ExportFields, row: ExportRow) -> str:
     parts = [fields.text("instruction", row.data), fields.text("input", row.data)]
     text = "\n\n".join(part for part in parts if part)
     if not text.strip():
@@ -55,7 +55,7 @@ def _request(fields: Fields, row: Row) -> str:
     return text
 
 
-def _turns(fields: Fields, row: Row) -> list[Json]:
+def _turns(fields: ExportFields, row: ExportRow) -> list[Json]:
     found: list[Json] = []
     [turns] = fields.values("messages", row.data) or [[]]
     for number, turn in enumerate(turns or []):
@@ -84,7 +84,7 @@ def _said(where: str, turn: Any) -> tuple[Any, str, Any]:
     return turn.get("role"), turn[name], turn.get("weight")
 
 
-def _alpaca(fields: Fields, row: Row) -> Json:
+def _alpaca(fields: ExportFields, row: ExportRow) -> Json:
     if fields.has("instruction", "output"):
         return {
             "instruction": fields.text("instruction", row.data),
@@ -108,7 +108,7 @@ def _alpaca(fields: Fields, row: Row) -> Json:
     }
 
 
-def _sharegpt(fields: Fields, row: Row) -> Json:
+def _sharegpt(fields: ExportFields, row: ExportRow) -> Json:
     turns = messages(fields, row)
     return {
         "system": "".join(turn["content"] for turn in turns if turn["role"] == SYSTEM),
@@ -123,23 +123,23 @@ def unweighted(turns: Sequence[Json]) -> list[Json]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
 
-def _trl_messages(fields: Fields, row: Row) -> Json:
+def _trl_messages(fields: ExportFields, row: ExportRow) -> Json:
     return {"messages": unweighted(messages(fields, row))}
 
 
-def _prompt_completion(fields: Fields, row: Row) -> Json:
+def _prompt_completion(fields: ExportFields, row: ExportRow) -> Json:
     *prompt, answer = unweighted(messages(fields, row))
     if not prompt:
         raise RowError(f"{fields.path('messages')}: begins with the answer, so that there is no prompt")
     return {"prompt": prompt, "completion": [answer]}
 
 
-def write_lines(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def write_lines(_: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """Write each split as JSON Lines."""
     return {f"{name}.jsonl": json_lines(records) for name, records in splits.items()}
 
 
-def write_array(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def write_array(_: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """Write each split as one JSON array, one record a line."""
     return {
         f"{name}.json": utf8("[\n")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import InputError
-from synthgen.formats.fields import Fields, fields_of
-from synthgen.formats.format import Format, Row, RowError
+from synthgen.formats.fields import ExportFields, fields_of
+from synthgen.formats.format import ExportRow, Format, RowError
 from synthgen.formats.kinds import KINDS, check_fits
 from synthgen.ledger import durable
 from synthgen.ledger.durable import exporting, with_manifest, write_folder
@@ -37,7 +37,7 @@ class RunExport:
 
 @dataclass
 class Made:
-    """Hold the records of each split, and what was left out, as `split row: reason`."""
+    """Hold the records of each split, and the samples that were left out, as `split row: reason`."""
 
     records: dict[str, list[Any]]
     left_out: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ def export_run(folder: Path, form: str, place: Path, cfg: RunExport) -> list[str
     found = run_samples(folder, cfg.validation_share, cfg.seed, cfg.select)
     fields = fields_of(found.task, cfg.parts)
     rows = {
-        name: [Row(number, sample.id, data) for number, (sample, data) in enumerate(chosen, start=1)]
+        name: [ExportRow(number, sample.id, data) for number, (sample, data) in enumerate(chosen, start=1)]
         for name, chosen in found.splits.items()
     }
     made = convert(form, fields, rows, cfg.skip)
@@ -86,7 +86,7 @@ def put(place: Path, files: Mapping[str, bytes]) -> None:
     write_folder(place, with_manifest(files))
 
 
-def convert(form: str, fields: Fields, rows: Mapping[str, Sequence[Row]], skip: bool) -> Made:
+def convert(form: str, fields: ExportFields, rows: Mapping[str, Sequence[ExportRow]], skip: bool) -> Made:
     """Return the records of a format. Raise InputError that names the samples it cannot hold, unless `skip`."""
     check_fits(form, fields)
     kind = KINDS[form]
@@ -113,7 +113,7 @@ def first(lines: Sequence[str]) -> list[str]:
     return [*lines[:_SHOWN], *more]
 
 
-def written(form: str, fields: Fields, made: Made) -> dict[str, bytes]:
+def written(form: str, fields: ExportFields, made: Made) -> dict[str, bytes]:
     """Return the files of a format."""
     return KINDS[form].write(fields, made.records)
 
@@ -135,7 +135,7 @@ def _bytes(kind: Format, split: str, files: Mapping[str, bytes]) -> int:
     return sum(len(data) for name, data in files.items() if name.startswith(start))
 
 
-def _example(made: Made, rows: Mapping[str, Sequence[Row]]) -> Json:
+def _example(made: Made, rows: Mapping[str, Sequence[ExportRow]]) -> Json:
     """Return the first record where it is a JSON object, else the first sample."""
     record = next(row for records in made.records.values() for row in flat(records))
     if isinstance(record, dict):

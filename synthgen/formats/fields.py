@@ -1,6 +1,7 @@
-"""Tell which field of a task is the instruction, the answer, the spans and so on, and read these parts of a sample.
+"""Determine which fields of a task are the instruction, the answer, the spans and so on, and read them from a sample.
 
-The task's key `export` decides. What it leaves out follows from the task's kind, its schema and its declared checks.
+The task's key `export` names them. The parts that it leaves out follow from the task's kind, schema and declared
+checks.
 """
 
 import json
@@ -15,12 +16,12 @@ from synthgen.tasks.paths import ITEMS, Steps, places, values, written
 from synthgen.tasks.task import as_text
 
 _PLACED = ("spans", "offsets")
-"""Kinds of declared checks that say in which text a string stands."""
+"""Kinds of declared checks that name the text in which a string occurs."""
 CONTENTS = ("text", "content")
 
 
 @dataclass(frozen=True)
-class Fields:
+class ExportFields:
     """Hold a task and the parts of its samples, each as paths into a sample or as a constant text."""
 
     task: TaskView
@@ -63,11 +64,11 @@ class Fields:
         return json.dumps(found, ensure_ascii=False)
 
 
-def fields_of(task: TaskView, export: Mapping[str, Any]) -> Fields:
+def fields_of(task: TaskView, export: Mapping[str, Any]) -> ExportFields:
     """Return the parts that a task's samples have. Raise ConfigError where `export` names a wrong part or field."""
     given = read_parts(export, task.schema)
     usual = {name: value for name, value in _usual(task).items() if export.get(name, "") is not None}
-    return Fields(task, {**usual, **given})
+    return ExportFields(task, {**usual, **given})
 
 
 def _usual(task: TaskView) -> dict[str, Value]:
@@ -110,7 +111,8 @@ def _request(task: TaskView, found: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _call(task: TaskView) -> dict[str, Value]:
-    """Return `tool` and `arguments`: target fields of which a declared check says that the first decides the schema of the other."""
+    """Return `tool` and `arguments`: two target fields, where a declared check selects the second one's schema by the
+    first."""
     for check in tool_checks(task):
         if check["name"] in task.target and check["field"] in task.target:
             return {**_named("tool", [check["name"]]), **_named("arguments", [check["field"]])}
@@ -133,7 +135,7 @@ def _label(task: TaskView) -> dict[str, Value]:
 
 
 def _spans(task: TaskView) -> dict[str, Value]:
-    """Return `text`, `spans`, `type` and `relations`: strings in a list that a declared check places in a text."""
+    """Return `text`, `spans`, `type` and `relations`: a list of strings that, by a declared check, occur in a text."""
     known = places(task.schema)
     for check in _placing(task):
         steps = known[check["field"]].steps
@@ -158,7 +160,7 @@ def _spans(task: TaskView) -> dict[str, Value]:
 
 
 def _question(task: TaskView) -> dict[str, Value]:
-    """Return `context`, `question` and `answers`: a target that a declared check places in an input field."""
+    """Return `context`, `question` and `answers`: a target that, by a declared check, occurs in an input field."""
     for check in _placing(task):
         others = [name for name in task.input if name != check["in"]]
         if check["field"] in task.target and check["in"] in task.input and len(others) == 1:

@@ -1,4 +1,4 @@
-"""Export rows of files that synthgen need not have made, as samples of a task."""
+"""Export the rows of any files as samples of a task."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.filters.declared.offsets import fillers
 from synthgen.formats.export import Made, convert, put, written
 from synthgen.formats.fields import fields_of
-from synthgen.formats.format import Row
+from synthgen.formats.format import ExportRow
 from synthgen.formats.kinds import KINDS
 from synthgen.ledger.durable import exporting
 from synthgen.records import Json, content_id
@@ -82,12 +82,12 @@ def _sources(files: str) -> dict[str, str]:
     raise InputError(f"{folder}: no {', '.join(f'{name}.jsonl' for name in (*_SPLITS, _WHOLE))} in it; name a file")
 
 
-def _rows(path: str, task: Task, view: TaskView) -> list[Row]:
+def _rows(path: str, task: Task, view: TaskView) -> list[ExportRow]:
     source = find_source(path, [], "FILE")
     problems = Problems(source, "input", streamed=True)
     columns = Columns(task.schema, frozenset(task.schema.get("required", ())), "drop")
     offsets = fillers(view.checks, view)
-    rows: list[Row] = []
+    rows: list[ExportRow] = []
     for row in read_rows(source, columns, problems):
         data = {name: row.data[name] for name in task.schema["properties"] if name in row.data}
         for each in offsets:
@@ -98,7 +98,7 @@ def _rows(path: str, task: Task, view: TaskView) -> list[Row]:
         if not faults:
             for each in offsets:
                 data = each.filled(data)
-            rows.append(Row(len(rows) + 1, content_id(data), data))
+            rows.append(ExportRow(len(rows) + 1, content_id(data), data))
     problems.raise_any()
     if not rows:
         raise InputError(f"{path}: no rows; name a file that holds some")

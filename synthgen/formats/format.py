@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from synthgen.formats.fields import Fields
+from synthgen.formats.fields import ExportFields
 from synthgen.records import Json
 
 
-class Row(NamedTuple):
+class ExportRow(NamedTuple):
     """Hold one sample of a split: its number, counted from 1, its id and its fields."""
 
     number: int
@@ -19,9 +19,9 @@ class RowError(Exception):
     """Report a sample that a format cannot hold. The message names the field and the reason."""
 
 
-Converter = Callable[[Fields, Row], Any]
+Converter = Callable[[ExportFields, ExportRow], Any]
 """Turns a sample into a record of the format. Raises RowError."""
-Writer = Callable[[Fields, Mapping[str, Sequence[Any]]], dict[str, bytes]]
+Writer = Callable[[ExportFields, Mapping[str, Sequence[Any]]], dict[str, bytes]]
 """Turns the records of each split into files."""
 
 
@@ -44,7 +44,7 @@ class Format(NamedTuple):
     is_table: bool = False
     """True where `datasets.load_dataset` reads the files, so that the README declares splits and features."""
 
-    def fits(self, fields: Fields) -> bool:
+    def fits(self, fields: ExportFields) -> bool:
         return any(fields.has(*parts) for parts in self.needs)
 
 

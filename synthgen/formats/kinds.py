@@ -4,7 +4,7 @@ from synthgen.errors import ConfigError
 from synthgen.formats.annotated import BRAT, DOCCANO
 from synthgen.formats.arrow import DATASETS
 from synthgen.formats.chat import ALPACA, SHAREGPT, TRL_MESSAGES, TRL_PROMPT_COMPLETION
-from synthgen.formats.fields import Fields
+from synthgen.formats.fields import ExportFields
 from synthgen.formats.format import Format
 from synthgen.formats.openai import OPENAI
 from synthgen.formats.parallel import WMT
@@ -35,8 +35,8 @@ KINDS: dict[str, Format] = {
 """The formats that are made from the parts of a sample. `report.tables` has those of the run's own dataset."""
 
 
-def check_fits(name: str, fields: Fields) -> None:
-    """Raise ConfigError for a format that a task's samples have not the parts of."""
+def check_fits(name: str, fields: ExportFields) -> None:
+    """Raise ConfigError if a task's samples lack the parts that a format needs."""
     kind = KINDS[name]
     if kind.fits(fields):
         return

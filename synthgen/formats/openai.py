@@ -6,8 +6,8 @@ from typing import Any
 
 from synthgen.errors import InputError
 from synthgen.formats.chat import ASSISTANT, CHATS, SYSTEM, USER, messages, write_lines
-from synthgen.formats.fields import Fields, tool_checks
-from synthgen.formats.format import Format, Row, RowError
+from synthgen.formats.fields import ExportFields, tool_checks
+from synthgen.formats.format import ExportRow, Format, RowError
 from synthgen.records import Json, to_json
 
 LEAST = 10
@@ -16,7 +16,7 @@ _SHOWN = 10
 _KEYS = {"role", "content", "name", "weight", "tool_calls"}
 
 
-def _openai(fields: Fields, row: Row) -> Json:
+def _openai(fields: ExportFields, row: ExportRow) -> Json:
     turns = messages(fields, row)
     call = _call(fields, row)
     if call:
@@ -33,7 +33,7 @@ def _openai(fields: Fields, row: Row) -> Json:
     return {"messages": turns, **({"tools": _tools(fields)} if call else {})}
 
 
-def _call(fields: Fields, row: Row) -> Json:
+def _call(fields: ExportFields, row: ExportRow) -> Json:
     """Return the call of a tool that is the answer; empty for a task without tools."""
     if not fields.has("tool", "arguments"):
         return {}
@@ -51,7 +51,7 @@ def _call(fields: Fields, row: Row) -> Json:
     }
 
 
-def _tools(fields: Fields) -> list[Json]:
+def _tools(fields: ExportFields) -> list[Json]:
     """Return the tools with the schemas of their arguments, from the task's check `schema_of`."""
     return [
         {"type": "function", "function": {"name": name, "parameters": schema}}
@@ -60,7 +60,7 @@ def _tools(fields: Fields) -> list[Json]:
     ]
 
 
-def _write(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write(fields: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     files = write_lines(fields, splits)
     first = next(iter(files))
     if faults := openai_faults(files[first].decode()):
@@ -71,7 +71,7 @@ def _write(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, byt
 
 
 def openai_faults(text: str) -> list[str]:
-    """Return what OpenAI's published rules for a chat fine-tuning file find wrong, as `line: fault`.
+    """Return the violations of OpenAI's published rules for a chat fine-tuning file, as `line: fault`.
 
     The rules are those of "Data preparation and analysis for chat model fine-tuning" in OpenAI's cookbook, and the
     fewest examples of a training file.

@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Format, Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, Format, RowError
 from synthgen.report.tables import utf8
 
 _SEPARATOR = re.compile("[\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
-def _pair(fields: Fields, row: Row) -> str:
+def _pair(fields: ExportFields, row: ExportRow) -> str:
     texts = []
     for part in ("source", "target"):
         text = fields.text(part, row.data)
@@ -24,7 +24,7 @@ def _pair(fields: Fields, row: Row) -> str:
     return "\t".join(texts)
 
 
-def _write(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write(_: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     return {f"{name}.tsv": utf8("".join(f"{line}\n" for line in lines)) for name, lines in splits.items()}
 
 

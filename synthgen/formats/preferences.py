@@ -4,21 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthgen.formats.chat import messages, prompt_of, said, unweighted, write_lines
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import LOAD, Format, Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import LOAD, ExportRow, Format, RowError
 from synthgen.records import Json
 
 _PAIR = ("instruction", "chosen", "rejected")
 
 
-def _dpo(fields: Fields, row: Row) -> Json:
+def _dpo(fields: ExportFields, row: ExportRow) -> Json:
     chosen, rejected = _text(fields, "chosen", row), _text(fields, "rejected", row)
     if chosen == rejected:
         raise RowError(f"{fields.path('rejected')}: equal to {fields.path('chosen')}, so that nothing can be preferred")
     return {"prompt": prompt_of(fields, row), "chosen": said(chosen), "rejected": said(rejected)}
 
 
-def _kto(fields: Fields, row: Row) -> list[Json]:
+def _kto(fields: ExportFields, row: ExportRow) -> list[Json]:
     """Return the answers of a sample: two where it has a pair, else one with the verdict of the field `desirable`."""
     if fields.has(*_PAIR):
         prompt = prompt_of(fields, row)
@@ -33,14 +33,14 @@ def _kto(fields: Fields, row: Row) -> list[Json]:
     return [{"prompt": prompt, "completion": [answer], "label": verdict}]
 
 
-def _text(fields: Fields, part: str, row: Row) -> str:
+def _text(fields: ExportFields, part: str, row: ExportRow) -> str:
     text = fields.text(part, row.data)
     if not text.strip():
         raise RowError(f"{fields.path(part)}: empty")
     return text
 
 
-def _write_kto(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write_kto(fields: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     return write_lines(fields, {name: [one for found in records for one in found] for name, records in splits.items()})
 
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from synthgen.filters.declared.offsets import placed
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, RowError
 from synthgen.records import Json
 from synthgen.tasks.paths import values, written
 from synthgen.tasks.scripts import UNSPACED
@@ -16,7 +16,7 @@ OUTSIDE = "O"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """Hold a string of a sample, its type and its place in the text, in characters."""
 
     text: str
@@ -31,8 +31,8 @@ class Token(NamedTuple):
     end: int
 
 
-def text_of(fields: Fields, row: Row) -> str:
-    """Return the text in which spans stand. Raise RowError for an empty one."""
+def text_of(fields: ExportFields, row: ExportRow) -> str:
+    """Return the text that contains the spans. Raise RowError for an empty one."""
     text = fields.text("text", row.data)
     if not text.strip():
         raise RowError(f"{fields.path('text')}: empty")
@@ -43,10 +43,10 @@ def text_of(fields: Fields, row: Row) -> str:
     return text
 
 
-def spans_of(fields: Fields, row: Row, overlap: bool) -> list[Span]:
-    """Return the spans of a sample in its own order. Raise RowError for a string without a place of its own.
+def spans_of(fields: ExportFields, row: ExportRow, overlap: bool) -> list[TextSpan]:
+    """Return the spans of a sample in its own order.
 
-    With `overlap`, spans may share characters.
+    Raise RowError for a string that has no place of its own in the text. With `overlap`, spans may share characters.
     """
     text = text_of(fields, row)
     steps = fields.steps("spans")
@@ -60,11 +60,11 @@ def spans_of(fields: Fields, row: Row, overlap: bool) -> list[Span]:
         if start is None:
             why = "it does not occur there" if overlap else "it does not occur there, or it overlaps with another span"
             raise RowError(f"{written(path)}: '{value}' has no place of its own in {fields.path('text')}: {why}")
-        spans.append(Span(value, kind, start, start + len(value)))
+        spans.append(TextSpan(value, kind, start, start + len(value)))
     return spans
 
 
-def relations_of(fields: Fields, row: Row, spans: Sequence[Span]) -> list[tuple[str, int, int]]:
+def relations_of(fields: ExportFields, row: ExportRow, spans: Sequence[TextSpan]) -> list[tuple[str, int, int]]:
     """Return the relations as (type, number of the head's span, number of the tail's span), counted from 0."""
     if not fields.has("relations"):
         return []
@@ -81,7 +81,7 @@ def relations_of(fields: Fields, row: Row, spans: Sequence[Span]) -> list[tuple[
     return relations
 
 
-def tokens_of(text: str, spans: Sequence[Span]) -> list[Token]:
+def tokens_of(text: str, spans: Sequence[TextSpan]) -> list[Token]:
     """Return the words and punctuation marks of a text. No token goes over the beginning or the end of a span.
 
     A character of a script without spaces between words is a token of its own.
@@ -94,7 +94,7 @@ def tokens_of(text: str, spans: Sequence[Span]) -> list[Token]:
     return found
 
 
-def tagged(fields: Fields, row: Row) -> Json:
+def tagged(fields: ExportFields, row: ExportRow) -> Json:
     """Return a sample as tokens and BIO tags: B-TYPE at the first token of a span, I-TYPE at its others, O outside."""
     text, spans = text_of(fields, row), spans_of(fields, row, overlap=False)
     tokens = tokens_of(text, spans)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Format, Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, Format, RowError
 from synthgen.records import Json
 from synthgen.report.tables import utf8
 from synthgen.tasks.normal import places_of
@@ -18,7 +18,7 @@ class _Asked(NamedTuple):
     question: Json
 
 
-def _squad(fields: Fields, row: Row) -> _Asked:
+def _squad(fields: ExportFields, row: ExportRow) -> _Asked:
     context, question = fields.text("context", row.data), fields.text("question", row.data)
     for part, text in (("context", context), ("question", question)):
         if not text.strip():
@@ -33,12 +33,12 @@ def _squad(fields: Fields, row: Row) -> _Asked:
             continue
         start = next(places_of(text, context), context.find(text))
         if start < 0:
-            raise RowError(f"{fields.path('answers')}: '{text}' does not stand in {fields.path('context')}")
+            raise RowError(f"{fields.path('answers')}: '{text}' does not occur in {fields.path('context')}")
         answers.append({"text": text, "answer_start": start})
     return _Asked(context, {"id": row.id, "question": question, "answers": answers, "is_impossible": not answers})
 
 
-def _write(fields: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write(fields: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     files = {}
     for name, records in splits.items():
         passages: dict[str, list[Json]] = {}

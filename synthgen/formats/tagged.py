@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthgen.formats.chat import write_lines
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import LOAD, Format, Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import LOAD, ExportRow, Format, RowError
 from synthgen.formats.spans import tagged
 from synthgen.records import Json
 from synthgen.report.tables import utf8
@@ -16,11 +16,11 @@ _DOCUMENT = "-DOCSTART- -X- -X- O"
 _SPACE = re.compile(r"\s")
 
 
-def _bio(fields: Fields, row: Row) -> Json:
+def _bio(fields: ExportFields, row: ExportRow) -> Json:
     return tagged(fields, row)
 
 
-def _conll(fields: Fields, row: Row) -> str:
+def _conll(fields: ExportFields, row: ExportRow) -> str:
     found = tagged(fields, row)
     for tag in found["ner_tags"]:
         if _SPACE.search(tag):
@@ -29,7 +29,7 @@ def _conll(fields: Fields, row: Row) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _write_conll(_: Fields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+def _write_conll(_: ExportFields, splits: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     return {
         f"{name}.conll": utf8("\n".join([f"{_DOCUMENT}\n", *records]) if records else "")
         for name, records in splits.items()

@@ -1,6 +1,6 @@
 """Write samples as Excel workbooks, one file a split.
 
-Every text stays a text: a cell that begins like a formula is marked as text, as Excel does for a leading apostrophe.
+Every text stays a text. A cell that begins like a formula is marked as text, as Excel does for a leading apostrophe.
 """
 
 import io
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthgen.errors import InputError
-from synthgen.formats.fields import Fields
-from synthgen.formats.format import Format, Row, RowError
+from synthgen.formats.fields import ExportFields
+from synthgen.formats.format import ExportRow, Format, RowError
 from synthgen.records import Json
 from synthgen.report.tables import harmless
 from synthgen.safety.untrusted import clean
@@ -26,7 +26,7 @@ _PROPERTIES = "docProps/core.xml"
 _TIME = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*(</)")
 
 
-def _row(_: Fields, row: Row) -> dict[str, Any]:
+def _row(_: ExportFields, row: ExportRow) -> dict[str, Any]:
     return {name: _value(name, value) for name, value in row.data.items()}
 
 
@@ -41,7 +41,7 @@ def _value(name: str, value: Any) -> Any:
     return text
 
 
-def _write(fields: Fields, splits: Mapping[str, Sequence[Json]]) -> dict[str, bytes]:
+def _write(fields: ExportFields, splits: Mapping[str, Sequence[Json]]) -> dict[str, bytes]:
     found = {name for rows in splits.values() for row in rows for name in row}
     known = [name for name in fields.task.schema.get("properties", {}) if name in found]
     names = [*known, *sorted(found - set(known))]
@@ -73,7 +73,7 @@ def _workbook(sheet: str, names: Sequence[str], rows: Sequence[Json]) -> bytes:
 
 
 def _without_times(data: bytes) -> bytes:
-    """Return the same archive without the time of its making, so that the same samples give the same bytes."""
+    """Return the same archive without its creation time, so that the same samples give the same bytes."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as again:
         for name in made.namelist():

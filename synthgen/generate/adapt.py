@@ -1,6 +1,6 @@
 """Move the weights of a run's strategies towards those whose candidates are accepted and novel per token.
 
-A `Mix` uses it where `generate.adapt` is true. It leaves it to the run to keep the weights in the ledger.
+A `Mix` uses it where `generate.adapt` is true. The run keeps the weights in the ledger.
 """
 
 import random

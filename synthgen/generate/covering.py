@@ -82,7 +82,7 @@ def _rows(shares: Sequence[Sequence[float]], rng: random.Random) -> list[_Row]:
 
 
 class _Counts:
-    """Count values and pairs of values, and choose the next row by what lacks most.
+    """Count values and pairs of values, and choose the next row to use those that lag behind their shares most.
 
     A value or pair with share s that occurred c times gets the cost (2c + 1) / s, as in the Sainte-Laguë method of
     apportionment: counts follow the shares at every length.

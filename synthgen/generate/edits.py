@@ -1,4 +1,5 @@
-"""Change texts by rule: swap, delete, insert and replace words, mistype them, change their case, or write them as spoken.
+"""Change texts by rule: swap, delete, insert and replace words, add typing errors, change case, or write words as
+spoken.
 
 The first four are those of EDA (Wei and Zou, 2019). Scripts without spaces between words are changed character by
 character. Words that are `Locked` stay as they are.
@@ -39,7 +40,7 @@ Words = list[str]
 
 @dataclass(frozen=True)
 class Material:
-    """Hold what edits take words from."""
+    """Hold the sources of words for edits."""
 
     vocabulary: Sequence[str]
     synonyms: Callable[[str], Sequence[str]] = lambda _: ()
@@ -189,7 +190,7 @@ def _free(words: Words) -> list[int]:
 
 
 def _parts(word: str) -> tuple[str, str, str]:
-    """Return a word without the punctuation around it, which stands before and after it."""
+    """Return the punctuation before a word, the word itself, and the punctuation after it."""
     found = _WORD.fullmatch(word)
     assert found is not None
     return found.group(1), found.group(2), found.group(3)

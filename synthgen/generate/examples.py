@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from synthgen.generate.foils import foils
 from synthgen.generate.strategies.fewshot import FewShot
-from synthgen.records import Exchange, Sample
+from synthgen.records import AdapterExample, Sample
 
 GENERATE = "generate"
 
 
 def exchanges(
     strategy: FewShot, seeds: Sequence[Sample], held_out: Sequence[Sample], prompts: int, items: int, seed: int
-) -> list[Exchange]:
+) -> list[AdapterExample]:
     """Return `prompts` conversations for every seed, each with other demonstrations, and one for each of `held_out`.
 
     The demonstrations are training seeds, as in the first prompts of a run, and seeds of other labels precede them. A
@@ -34,7 +34,7 @@ def exchanges(
             shown = foils(rng, strategy.foils, by_label, target.label)
             shown += rng.sample(others, min(strategy.demonstrations, len(others)))
             found.append(
-                Exchange(
+                AdapterExample(
                     kind=GENERATE,
                     row=target.id,
                     messages=strategy.prompting.messages(target.label, shown),

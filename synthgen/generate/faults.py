@@ -9,8 +9,8 @@ from synthgen.records import FAULT, UNSCORED, Candidate, CheckSpec, Reason, Verd
 NO_AGREEMENT = Reason(
     "no_agreement", "has an answer on which too few of its solutions agree", "generate.reason.agreement"
 )
-TIE = Reason("tie", "has two answers of which none is better", "generate.prefer.margin")
-CONTRADICTED = Reason("contradicted", "has two answers of which the better one changes with their order")
+TIE = Reason("tie", "has two answers, and neither is better", "generate.prefer.margin")
+CONTRADICTED = Reason("contradicted", "has two answers, and the preferred one changes with their order")
 SHARE = "share"
 """Key of `given` that holds the score of the verdict."""
 

@@ -40,7 +40,7 @@ class _Known:
     vectors: list[Any] = field(default_factory=list)
 
     def repeats(self, path: Leaf, vector: Any, most: float) -> bool:
-        """Return True for a topic that says the same as a topic above it or as another one of its label."""
+        """Return True for a topic that means the same as a topic above it, or as another topic of its label."""
         topic = path[-1].casefold()
         ancestors = {path[:length] for length in range(1, len(path))}  # a topic may be near those that it is a part of
         if topic in {above.casefold() for above in path[:-1]}:
@@ -71,7 +71,7 @@ class Grower:
         self.grammar = self._part.grammar
 
     async def grow(self, resources: Resources) -> Topics:
-        """Return the topics. A label without any gets one leaf without topics, and the user is told."""
+        """Return the topics. A label without any gets one leaf without topics, and a warning is printed."""
         labels: list[str | None] = [*self._prompting.task.labels] or [None]
         known = {label: _Known() for label in labels}
         parents = [_Place(label, ()) for label in labels]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from synthgen.engines.prompts import Prompts
 from synthgen.errors import ConfigError
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.prompting import Prompting
 from synthgen.generate.settings import PromptingConfig
 from synthgen.generate.strategies.attributes import Attributes, AttributesConfig
@@ -21,8 +21,8 @@ from synthgen.generate.strategies.grounded import Grounded, GroundedConfig
 from synthgen.generate.strategies.label_text import LabelText, LabelTextConfig
 from synthgen.generate.strategies.magpie import Magpie, MagpieConfig
 from synthgen.generate.strategies.paraphrase import Paraphrase
-from synthgen.generate.strategies.prefer import Pairs, Prefer, PreferConfig
-from synthgen.generate.strategies.reason import Reason, ReasonConfig
+from synthgen.generate.strategies.prefer import PairJudge, Prefer, PreferConfig
+from synthgen.generate.strategies.reason import ReasonConfig, ReasonStrategy
 from synthgen.generate.strategies.seeds_only import SeedsOnly, SeedsOnlyConfig
 from synthgen.generate.strategies.taxonomy import Taxonomy, TaxonomyConfig
 from synthgen.generate.strategies.template import Template
@@ -137,7 +137,7 @@ class GenerateConfig(PromptingConfig):
 
 @dataclass(frozen=True)
 class Materials:
-    """Hold what strategies are made of."""
+    """Hold the objects and settings from which strategies are built."""
 
     cfg: GenerateConfig
     task: Task
@@ -146,7 +146,7 @@ class Materials:
     seeds: Sequence[Sample]
     seed: int
     """The seed of random numbers."""
-    pairs: Pairs
+    pairs: PairJudge
     """Asks which of two samples is better."""
     tree: Topics | None = None
     """The topics of `generate.taxonomy.tree`; None where the model writes them."""
@@ -158,7 +158,7 @@ class Materials:
     """The passages of `task.documents`, where they are used."""
     evaluates: Callable[[Json], bool] | None = None
     """Returns True for a sample whose own calculation is right; None for a task without the check `evaluates`."""
-    part: Part = WHOLE
+    part: ShardPart = WHOLE
     """The part of combinations, topics and filled sentences that is used."""
     shared_seed: int | None = None
     """The seed of the sequences that are divided into parts, the same for all parts; None for `seed`."""
@@ -184,7 +184,7 @@ _MAKERS: dict[type[Strategy], Callable[[Materials], Strategy]] = {
     Magpie: lambda of: Magpie(of.cfg.magpie, of.prompting),
     Paraphrase: lambda of: Paraphrase(of.prompting),
     Prefer: lambda of: Prefer(of.cfg.prefer, of.prompting, of.pairs, of.models),
-    Reason: lambda of: Reason(of.cfg.reason, of.prompting, of.evaluates),
+    ReasonStrategy: lambda of: ReasonStrategy(of.cfg.reason, of.prompting, of.evaluates),
     Taxonomy: lambda of: Taxonomy(of.cfg.taxonomy, of.prompting, of.sequence_seed, of.tree, of.part),
     Template: lambda of: Template(of.prompting, of.sequence_seed, of.part),
 }

@@ -53,7 +53,7 @@ class Mix:
 
     @property
     def longest(self) -> float:
-        """Return how many times as many requests the longest slot takes as a slot takes on average."""
+        """Return the ratio of the requests of the longest slot to those of an average slot."""
         used = [
             (self._shares[name], strategy.requests if isinstance(strategy, Chained) else Requests())
             for name, strategy in self._strategies.items()
@@ -66,9 +66,9 @@ class Mix:
         return next((name for name, each in self._strategies.items() if getattr(each, "continues", False)), None)
 
     async def begin(self, resources: Resources, known: Mapping[str, Json]) -> dict[str, Json]:
-        """Prepare every strategy that needs it, and return what the strategies found, by their names.
+        """Prepare every strategy that needs it, and return the results by the strategies' names.
 
-        `known` is what they found in earlier sessions. A strategy is not prepared a second time.
+        `known` has the results of earlier sessions. A strategy is not prepared a second time.
         """
         found = {}
         for strategy in self._strategies.values():

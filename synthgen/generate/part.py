@@ -1,4 +1,4 @@
-"""Divide what prompts are made of among the shards of a run, so that no two shards ask for the same."""
+"""Divide the material of prompts among the shards of a run, so that no two shards use the same part."""
 
 import hashlib
 import re
@@ -14,14 +14,14 @@ _LEAST_SEEDS = 8
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardPart:
     """Hold which part of a run's material a shard uses: part `number`, counted from 0, of `of` parts."""
 
     number: int = 0
     of: int = 1
 
     @classmethod
-    def read(cls, text: str) -> "Part":
+    def read(cls, text: str) -> "ShardPart":
         """Read a part as users write it, such as 2/4 for the second of four. Raise ConfigError for another form."""
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
@@ -54,4 +54,4 @@ class Part:
         return int.from_bytes(hashlib.sha256(f"{seed}/shard/{self}".encode()).digest()[:4]) >> 1
 
 
-WHOLE = Part()
+WHOLE = ShardPart()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.foils import foils
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Json, Sample
 
@@ -69,9 +69,9 @@ class Pool:
         order: SampleOrder,
         find: Callable[[str], Sample],
         labels_of: Callable[[Json], Sequence[str]] | None = None,
-        part: Part = WHOLE,
+        part: ShardPart = WHOLE,
     ) -> None:
-        """`labels_of` returns all labels that a seed's data fits, where a seed may fit several or none.
+        """Hold an empty pool. `labels_of` returns all labels that a seed's data fits, where a seed may fit several or none.
 
         Prompts show only the seeds of `part`.
         """

@@ -13,7 +13,7 @@ from functools import cache
 from synthgen.engines.grammar.schema import bounded_sample, sample_grammar
 from synthgen.engines.prompts import Prompts
 from synthgen.generate.copies import not_again, written_freely
-from synthgen.generate.parts import Part
+from synthgen.generate.object_requests import ObjectRequest
 from synthgen.generate.planner import Group
 from synthgen.generate.sentences import Cut
 from synthgen.generate.settings import PromptingConfig
@@ -47,7 +47,7 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
-class Fit:
+class PromptLimit:
     """Hold the limit on the length of prompts."""
 
     room: int
@@ -90,7 +90,7 @@ class Prompting:
         self._system, self._ask = cache(self._system_turn), cache(self._ask_turn)  # rendered once for each label
         self._free_texts = written_freely(task.free_schema)
         self._cut = Cut(self.schema) if cfg.whole_sentences else None
-        self.fit: Fit | None = None
+        self.fit: PromptLimit | None = None
         """The limit on prompts; None where the model's window is not known."""
 
     def foils(self, count: int) -> int:
@@ -105,7 +105,7 @@ class Prompting:
     ) -> list[PlannedSlot]:
         """Return the slots of a group whose prompt shows `shown` in this order. `strategy` is its strategy's name.
 
-        `given` is what else the strategy chose for the group. `wish` is what `request` will get.
+        `given` holds the strategy's other choices for the group. `wish` is passed on to `request`.
         """
         parents = tuple(sample.id for sample in self.fitting(group.label, shown, wish))
         return [
@@ -136,9 +136,9 @@ class Prompting:
         sampling = Sampling(**self._sampling, seed=self._slot_seed(planned.slot), bad_words=bad_words)
         return self._request(f"{planned.slot}/generate", planned.group, messages, self.grammar, sampling)
 
-    def part(self, schema: Json) -> Part:
+    def part(self, schema: Json) -> ObjectRequest:
         """Return the part of a sample, or another object, that has this JSON Schema."""
-        return Part(schema, self.limits, self.step)
+        return ObjectRequest(schema, self.limits, self.step)
 
     def schema_of(self, fields: Sequence[str]) -> Json:
         """Return the JSON Schema of some fields of a sample."""
@@ -220,8 +220,8 @@ class Prompting:
     ) -> Candidate:
         """Return the candidate that has `data` in the fields that the generator writes.
 
-        `data` is None where the reply, `completion`, could not be read. `given` is added to what the slot was given.
-        `template` names the prompt file, or is empty for a candidate without one.
+        `data` is None where the reply, `completion`, could not be read. `given` is added to the slot's own. `template`
+        names the prompt file, or is empty for a candidate without one.
         """
         if data is not None and completion is not None and self.task.takes_thinking and completion.thinking:
             data = {**data, THINKING_FIELD: completion.thinking}
@@ -269,7 +269,8 @@ class Prompting:
         return self.prompts.render("generate", block, task=self.task, items=self.limits.items, label=label)
 
     def _label_shown(self, sample: Sample, asked: str | None) -> str | None:
-        """Return what a demonstration is said to have been asked for: the same as the prompt asks for, where it fits."""
+        """Return the label or value that a demonstration seems to answer: the one that the prompt asks for, if the
+        sample fits it."""
         return self.task.asked_of(sample.data, asked) if self.task.assign else sample.label
 
     def reply(self, samples: Sequence[Sample]) -> str:

@@ -1,4 +1,4 @@
-"""Repair a reply without JSON: show it to the model once more and say what is wrong with it.
+"""Repair a reply without JSON: show it to the model once more, with a description of the fault.
 
 Such replies (finish reason `unparsable`) come only from engines that cannot enforce a grammar.
 """

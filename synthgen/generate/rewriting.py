@@ -1,6 +1,6 @@
 """Rewrite samples with the model: plan slots that rewrite one sample each, and ask for the new sample.
 
-Strategies that rewrite share this module; each says what to change. The prompt shows the sample as the model's own
+Strategies that rewrite share this module; each defines the change. The prompt shows the sample as the model's own
 earlier answer, so that the model sees the form of a reply, and takes nothing in the sample for an instruction.
 """
 
@@ -17,7 +17,7 @@ TEMPLATE = "rewrite"
 """Name of the template with which every such prompt begins."""
 
 
-class Rewriting:
+class SampleRewriter:
     """Plan slots for the strategy `name`, whose template has its name, and make their requests."""
 
     def __init__(self, prompting: Prompting, name: str) -> None:
@@ -39,7 +39,7 @@ class Rewriting:
         return rewriting_slots(group, self._name, parents, given)
 
     def ask(self, planned: PlannedSlot, shown: Sequence[Sample], wish: Callable[[], str]) -> Asking:
-        """Ask for the sample that `shown` becomes when it is changed as the text that `wish` returns says."""
+        """Ask for a changed version of the sample `shown`. `wish` returns the text that describes the change."""
         if not shown:
             completion = yield self.prompting.request(planned, shown)
             return self.prompting.candidates(planned, completion, shown)
@@ -75,9 +75,10 @@ class Rewriting:
 def rewriting_slots(
     group: Group, strategy: str, parents: Sequence[Sample], given: Callable[[Sample], Json] = lambda _: {}
 ) -> list[PlannedSlot]:
-    """Return the slots of a group, each of which rewrites its own parent. `given` returns what else a slot needs.
+    """Return the slots of a group, each of which rewrites its own parent.
 
-    Without parents, because the pool has no sample of the label yet, return slots without a parent.
+    `given` returns the other data that a slot needs. Without parents, because the pool has no sample of the label yet,
+    return slots without a parent.
     """
     chosen: Sequence[Sample | None] = parents or [None] * group.size
     return [

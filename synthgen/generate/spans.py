@@ -1,4 +1,4 @@
-"""Find the strings of a sample that must stand in its text, as the task's checks `spans` and `offsets` declare them."""
+"""Find the strings of a sample that must occur in its text, as the task's checks `spans` and `offsets` declare them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from synthgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class SpanField:
-    """Describe strings that must stand in a text field, such as `entities[].text` in `text`."""
+    """Describe strings that must occur in a text field, such as `entities[].text` in `text`."""
 
     steps: Steps
     text: str
@@ -22,7 +22,7 @@ class SpanField:
     """The keys of the string and of its type, in the order of the schema."""
 
     def of(self, data: Json) -> Iterator[tuple[tuple[str | int, ...], str, str | None]]:
-        """Yield each string of a sample with its path before it and its type behind it."""
+        """Yield the path, the string and the type of each string of a sample."""
         for path, value in strings(data, self.steps):
             owner: Any = data
             for key in path[:-1]:
@@ -32,7 +32,7 @@ class SpanField:
 
 
 def span_fields(task: Task) -> list[SpanField]:
-    """Return the strings of a task that must stand in one of its own text fields, each place once."""
+    """Return the strings of a task that must occur in one of its own text fields, each place once."""
     known, found = places(task.schema), {}
     for entry in task.checks:
         if not isinstance(entry, dict) or entry.get("kind") not in ("spans", "offsets"):

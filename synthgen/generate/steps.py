@@ -1,10 +1,10 @@
-"""Share what strategies of several requests need: turns of a chat, and replies that are parts of a sample."""
+"""Provide functions for strategies of several requests: turns of a chat, and replies that are parts of a sample."""
 
 from collections.abc import Iterable, Sequence
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import not_again, written_freely
-from synthgen.generate.parts import Part
+from synthgen.generate.object_requests import ObjectRequest
 from synthgen.generate.prompting import Prompting
 from synthgen.records import Completion, Json, Message, Sample
 from synthgen.tasks.task import Task
@@ -24,7 +24,7 @@ def turns(*texts: tuple[str, str]) -> list[Message]:
     ]
 
 
-def usable(part: Part, completion: Completion) -> Json | None:
+def usable(part: ObjectRequest, completion: Completion) -> Json | None:
     """Return the object in a reply; None where there is none, or it lacks a required field."""
     found = part.read(completion)
     return found if found is not None and all(name in found for name in part.schema.get("required", ())) else None

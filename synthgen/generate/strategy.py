@@ -43,8 +43,8 @@ class Strategy(Protocol):
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:
         """Return the slots of `group`, each with the ids of the samples that its prompt shows.
 
-        Take all random choices from `rng`. Show only seeds and samples from slots before `group.horizon`. Whatever else
-        `ask` needs to know stands in each slot's `given`, which the ledger keeps.
+        Take all random choices from `rng`. Show only seeds and samples from slots before `group.horizon`. All other
+        data for `ask` is in each slot's `given`, which the ledger keeps.
         """
         ...
 
@@ -61,7 +61,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """Hold what a strategy may use before the first slot."""
+    """Hold the functions that a strategy may call before the first slot."""
 
     complete: Callable[[Request], Awaitable[Completion]]
     """Answers a request. It keeps the answer in the ledger, so that a resumed run does not ask again."""
@@ -122,7 +122,7 @@ class Seedless(Protocol):
 
 @runtime_checkable
 class Rewriting(Protocol):
-    """Mark a strategy in which the model rewrites a sample. The check `rewritten` looks at what comes of it."""
+    """Mark a strategy in which the model rewrites a sample. The check `rewritten` examines the results."""
 
     rewrites: bool
 

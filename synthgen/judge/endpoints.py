@@ -7,7 +7,7 @@ from typing import TypeVar
 from synthgen.engines.base import Tell
 from synthgen.engines.http.config import ServersConfig
 from synthgen.engines.http.fleet import Fleet
-from synthgen.judge.panel import MEMBER, MemberConfig
+from synthgen.judge.panel import MEMBER, PanelMemberConfig
 from synthgen.records import Completion, Engine, Grammar, Json, Request
 
 _T = TypeVar("_T")
@@ -27,7 +27,8 @@ class JudgeEngineConfig(ServersConfig):
 
 
 def answering(request: Request, main: _T, judge: _T | None, members: Mapping[str, _T]) -> _T:
-    """Return the one that answers a request: a panel member's own endpoint, the judge's endpoints, or the run's engine."""
+    """Return the engine that answers a request: a panel member's own endpoint, the judge's endpoints, or the run's
+    engine."""
     member = MEMBER.search(request.id)
     if member is not None and member[1] in members:
         return members[member[1]]
@@ -59,7 +60,7 @@ class Router:
 class JudgeEngines:
     """Start the judge's own endpoints, and route requests to them."""
 
-    def __init__(self, cfg: JudgeEngineConfig, panel: Sequence[MemberConfig]) -> None:
+    def __init__(self, cfg: JudgeEngineConfig, panel: Sequence[PanelMemberConfig]) -> None:
         self._cfg = cfg
         self._panel = panel
         self._judge: Fleet | None = None
@@ -95,5 +96,5 @@ class JudgeEngines:
         return Router(main, self._judge, self._members) if self._judge or self._members else main
 
     def about(self) -> Json:
-        """Return what the ledger stores about the judge's endpoints; empty if there are none."""
+        """Return the facts that the ledger stores about the judge's endpoints; empty if there are none."""
         return {"model": self._cfg.model, **self._judge.about()} if self._judge is not None else {}

@@ -12,7 +12,7 @@ from synthgen.judge.grader import GRADES, own_criteria
 from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
 from synthgen.judge.labelled import Rated
-from synthgen.records import Exchange, Message, Sample
+from synthgen.records import AdapterExample, Message, Sample
 from synthgen.tasks.task import Task
 
 RUBRIC, LABEL = "rubric", "label"
@@ -21,9 +21,9 @@ GOOD, BAD = "good", "bad"
 
 def exchanges(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], rated: Sequence[Rated], salt: int
-) -> list[Exchange]:
+) -> list[AdapterExample]:
     """Return every question whose answer is known. `salt` determines the fences, as in a run with that seed."""
-    found: list[Exchange] = []
+    found: list[AdapterExample] = []
     head: tuple[Message, ...] = ()
     if cfg.labels(task):
         prompt = LabelPrompt(task, cfg.label, prompts, seeds, salt)
@@ -39,7 +39,7 @@ def exchanges(
 
 def _labels_of_seeds(
     task: Task, cfg: JudgeConfig, prompts: Prompts, seeds: Sequence[Sample], salt: int
-) -> list[Exchange]:
+) -> list[AdapterExample]:
     """Ask about the first seed of each label with the other seeds as examples, then about the second, and so on.
 
     A label's only seed is not asked about, because it is needed as an example.
@@ -55,16 +55,16 @@ def _labels_of_seeds(
     return found
 
 
-def _label(task: Task, prompt: LabelPrompt, row: str, label: str | None, text: str) -> Exchange:
+def _label(task: Task, prompt: LabelPrompt, row: str, label: str | None, text: str) -> AdapterExample:
     assert label is not None, "tasks with a label check have labels"
-    return Exchange(
+    return AdapterExample(
         kind=LABEL, row=row, messages=prompt.messages(text), answer=label, options=tuple(task.labels), stratum=label
     )
 
 
 def _grades(
     task: Task, cfg: JudgeConfig, prompts: Prompts, rated: Sequence[Rated], salt: int, head: tuple[Message, ...]
-) -> list[Exchange]:
+) -> list[AdapterExample]:
     """Return the graded questions of every panel member that the run's engine serves.
 
     The answer is the row's own grade if it has one, else 5 for a good row and 1 for a bad one.
@@ -77,7 +77,7 @@ def _grades(
             for criterion in row.grades or (own_criteria(task) if row.good is not None else ()):
                 grade = round(row.grades[criterion]) if row.grades else (5 if row.good else 1)
                 found.append(
-                    Exchange(
+                    AdapterExample(
                         kind=RUBRIC,
                         row=row.id,
                         messages=asks.question(row.data, mark, criterion),

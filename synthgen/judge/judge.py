@@ -19,7 +19,7 @@ from synthgen.judge.grader import GRADES, Grader, Grades, Panel, comparing, own_
 from synthgen.judge.label import LabelCheck, LabelConfig
 from synthgen.judge.labelled import Rated, enough, read_rated
 from synthgen.judge.labels import LabelsCheck, question
-from synthgen.judge.panel import AGGREGATES, Gate, MemberConfig, check_panel, request_kind
+from synthgen.judge.panel import AGGREGATES, Gate, PanelMemberConfig, check_panel, request_kind
 from synthgen.judge.question import TEMPLATE, YesNo, ask_text
 from synthgen.judge.rubric import RubricCheck, RubricConfig
 from synthgen.judge.study import in_words, study
@@ -38,7 +38,7 @@ class JudgeConfig:
     """Settings of the rubric judge."""
     engine: JudgeEngineConfig = field(default_factory=JudgeEngineConfig)
     """Endpoints that answer the judge's questions instead of the run's engine, such as a stronger model at another host."""
-    panel: list[MemberConfig] = field(default_factory=list)
+    panel: list[PanelMemberConfig] = field(default_factory=list)
     """Several rubric judges instead of a single one, such as
     `[{template: judge}, {template: judge_strict, url: ..., model: ...}]`."""
     aggregate: str = "mean"
@@ -73,9 +73,9 @@ class JudgeConfig:
             raise ConfigError(f"judge.votes: must be 1 or more, got {self.votes}")
 
     @property
-    def members(self) -> list[MemberConfig]:
+    def members(self) -> list[PanelMemberConfig]:
         """Return the rubric judges: the panel, or a single default judge."""
-        return self.panel or [MemberConfig()]
+        return self.panel or [PanelMemberConfig()]
 
     def labels(self, task: Task) -> bool:
         """Return True when the label check is part of the run."""
@@ -216,7 +216,7 @@ class Judge:
 
 
 def grader(
-    member: MemberConfig, cfg: JudgeConfig, task: Task, prompts: Prompts, salt: int, head: tuple[Message, ...]
+    member: PanelMemberConfig, cfg: JudgeConfig, task: Task, prompts: Prompts, salt: int, head: tuple[Message, ...]
 ) -> Grader:
     """Return the grader of a panel member. It continues `head`, the label check's conversation, if it can."""
     kind, head = request_kind(member, cfg.panel), head if _follows(member, prompts) else ()
@@ -297,7 +297,7 @@ def render_once(
                     prompts.render(member.template, "after_label", **shown, text=task.input_text(row))
 
 
-def _follows(member: MemberConfig, prompts: Prompts) -> bool:
+def _follows(member: PanelMemberConfig, prompts: Prompts) -> bool:
     """Return True when a judge can continue the label check's conversation: same engine, and a prompt made for it."""
     return member.url is None and prompts.has_block(member.template, "after_label")
 

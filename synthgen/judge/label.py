@@ -131,7 +131,10 @@ class LabelCheck:
         binding: bool = True,
         sure: Sure | None = None,
     ) -> None:
-        """Build the check. `sure` tells whether the label of a candidate is clear already, so that asking is skipped."""
+        """Build the check.
+
+        `sure` returns True if the label of a candidate is clear already, so that the model is not asked.
+        """
         self._task = task
         self._binding = binding
         self._sure = sure

@@ -103,7 +103,7 @@ def _read(rating: Any) -> Any:
 
 
 def _wrong(rating: Any, task: Task) -> str | None:
-    """Return a message about what is wrong with a rating; None for a valid one."""
+    """Return a message about the fault of a rating; None for a valid one."""
     wanted = f'"good", "bad", or grades from 1 to 5 such as {{"{own_criteria(task)[0]}": 4}}'
     if rating is None:
         return f"lacks the field '{RATING}'; add it: {wanted}"

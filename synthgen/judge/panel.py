@@ -21,7 +21,7 @@ MEMBER = re.compile(rf"/{_KIND}:([\w-]+)/")
 
 
 @dataclass
-class MemberConfig:
+class PanelMemberConfig:
     template: str = "judge"
     """Prompt template, from the task's prompt folder or from prompts/common."""
     name: str = ""
@@ -46,7 +46,7 @@ class MemberConfig:
         self.prices.check(f"judge.panel: {self.name}: prices")
 
 
-def check_panel(panel: Sequence[MemberConfig]) -> None:
+def check_panel(panel: Sequence[PanelMemberConfig]) -> None:
     """Raise ConfigError when two members have the same name."""
     names = [member.name for member in panel]
     for name in names:
@@ -54,7 +54,7 @@ def check_panel(panel: Sequence[MemberConfig]) -> None:
             raise ConfigError(f"judge.panel: two members are called '{name}'; give each a different name")
 
 
-def request_kind(member: MemberConfig, panel: Sequence[MemberConfig]) -> str:
+def request_kind(member: PanelMemberConfig, panel: Sequence[PanelMemberConfig]) -> str:
     """Return the part of a member's request ids that identifies it. The id of a single judge has no name."""
     return f"{_KIND}:{member.name}" if panel else _KIND
 

@@ -18,7 +18,7 @@ Means = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class Scored:
+class GradedRows:
     """Hold the rated rows that every judge graded and that people called good or bad."""
 
     good: list[bool]
@@ -26,7 +26,7 @@ class Scored:
     """Map each judge to its mean grade for each row."""
 
     @classmethod
-    def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "Scored":
+    def of(cls, rated: Sequence[Rated], means: Sequence[Means]) -> "GradedRows":
         rows = [(row.good, found) for row, found in zip(rated, means, strict=True) if row.good is not None]
         whole = [
             (good, {name: mean for name, mean in found.items() if mean is not None})
@@ -50,7 +50,7 @@ def study(
     `before` measures the mean grades themselves, rescaled from 1..5 to 0..1. `after` measures held-out probabilities:
     each row's calibrator was fitted without that row. Judges and panel are trusted or not by the latter.
     """
-    scored = Scored.of(rated, means)
+    scored = GradedRows.of(rated, means)
     decided = sum(row.good is not None for row in rated)
     record: Json = {
         "rows": len(scored.good),
@@ -84,7 +84,10 @@ def study(
 
 
 def in_words(record: Json, others: str) -> tuple[str, str]:
-    """Return the kind of the event and its text. `others` says what decides when the rubric judge is not trusted."""
+    """Return the kind of the event and its text.
+
+    `others` names the checks that decide when the rubric judge is not trusted.
+    """
     rows = f"{record['rows']} rated rows ({record['good']} good)"
     if "members" not in record:
         why = f"its answers could be read for only {rows}; it needs {LEAST_OF_EACH} good and {LEAST_OF_EACH} bad ones"

@@ -69,7 +69,7 @@ def open_disagreements(answers: Iterable[PersonAnswer]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AgreementSummary:
     """Hold the agreement of annotators on the samples that more than one person answered."""
 
     shared: int
@@ -85,7 +85,7 @@ class Agreement:
     """Cohen's kappa for two people; None for more people, or when all answers are the same."""
 
 
-def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
+def agreement(answers: Sequence[PersonAnswer]) -> AgreementSummary | None:
     """Return the agreement of annotators, without adjudications; None when no sample has answers from two people."""
     open_ones = open_disagreements(answers)
     answers = ordinary(answers)
@@ -98,7 +98,7 @@ def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
     if len(people) == 2:
         pairs = [{answer.annotator: answer.answer for answer in given} for given in shared]
         kappa = cohens_kappa(*([pair[name] for pair in pairs] for name in people))
-    return Agreement(
+    return AgreementSummary(
         shared=len(shared),
         differing=sum(len(set(unit)) > 1 for unit in units),
         open=len(open_ones),
@@ -108,7 +108,7 @@ def agreement(answers: Sequence[PersonAnswer]) -> Agreement | None:
     )
 
 
-def in_words(found: Agreement) -> str:
+def in_words(found: AgreementSummary) -> str:
     """Describe the agreement of annotators in a sentence, without the full stop."""
     figures = [
         f"Krippendorff's alpha {found.alpha:.2f}" if found.alpha is not None else "the same answer to every sample"

@@ -103,7 +103,7 @@ def taking_answers(folder: Path, ledger: Ledger) -> Iterator[None]:
             inbox.take(ledger)
 
 
-class Store:
+class AnswerStore:
     """Write answers to the ledger of a run folder, even while a run is active there. Call `close` at the end.
 
     Raise RunFolderError when the ledger is damaged, or when an older synthgen that does not support answers is using it.

@@ -41,7 +41,7 @@ _QUICK = {"maxiter": 60, "gtol": 3e-4, "ftol": 1e-6}
 
 @dataclass(frozen=True)
 class Anchors:
-    """Hold what is known about the labels before any generation, as unit vectors of shape (rows, dimensions)."""
+    """Hold the seeds and the labels' meanings, which exist before any generation, as unit vectors (rows, dimensions)."""
 
     labels: tuple[str, ...]
     seeds: Floats

@@ -122,7 +122,7 @@ def saved_labels(reader: Reader) -> LabelsConfig:
 def renewed(reader: Reader) -> dict[str, Settled]:
     """Return the labels of accepted samples that are now known to be different, by id.
 
-    These are people's answers, and the labels of which the label model is sure and that differ from the sample's label.
+    These are people's answers, and labels that the label model is sure of and that differ from the sample's own label.
     """
     labels = list((reader.meta("task") or {}).get("labels") or {})
     if not labels:

@@ -35,7 +35,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownSample:
     """Hold a sample in the form that is shown to a person."""
 
     fields: Sequence[tuple[str, str]]
@@ -47,8 +47,8 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Hold what a session of a review adds to one of `synthgen label`."""
+class ReviewTerms:
+    """Hold the settings of a review's session that a session of `synthgen label` does not have."""
 
     assigned: Sequence[str] | None = None
     """The samples to ask about, in order; None to choose them by active learning."""
@@ -95,14 +95,14 @@ class Asking:
     def __init__(
         self,
         form: Form,
-        samples: Mapping[str, Shown],
+        samples: Mapping[str, ShownSample],
         chooser: Chooser,
         answers: Sequence[PersonAnswer],
         annotator: str,
         count: int,
         put: Callable[[Sequence[Change]], None],
         disagreements: bool = False,
-        plan: Plan | None = None,
+        plan: ReviewTerms | None = None,
     ) -> None:
         self.form = form
         self.annotator = annotator
@@ -111,7 +111,7 @@ class Asking:
         self._samples = samples
         self._chooser = chooser
         self._put = put
-        self._plan = plan or Plan()
+        self._plan = plan or ReviewTerms()
         self._disagreements = disagreements
         self._shows_answers = disagreements or self._plan.role is not None
         self._steps: list[_Step] = []
@@ -228,7 +228,10 @@ class Asking:
         return True
 
     def _unmade(self, step: _Step) -> list[Change]:
-        """Return what takes back the answer to the sample that a correction made. A sample that was new becomes none."""
+        """Return the changes that undo the answer to a corrected sample.
+
+        If the correction created the sample, mark it as not a sample.
+        """
         if step.made is None:
             return []
         if step.was_there:

@@ -70,8 +70,8 @@ def absorb(
     """Copy the settled slots of `source` from `begin` to below `end` into `ledger`, some ten thousand at a time.
 
     Samples get positions from `first_position` on. With each part, the ledger's meta key `done[0]` is set to `done[1]`
-    with the key `slot` of the next part, so that a copy that was killed can go on there. Raise WriteError if the disk
-    refuses it, RunFolderError if the source is damaged.
+    with the key `slot` of the next part, so that a copy that was killed can continue there. Raise WriteError if the
+    disk refuses it, RunFolderError if the source is damaged.
     """
 
     def attach(connection: sqlite3.Connection) -> None:

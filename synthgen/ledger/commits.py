@@ -99,7 +99,7 @@ class Commits:
         return Write(self, number)
 
     def exclusively(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Call `work` with the connection between two groups of writes, in this thread, and commit what it wrote.
+        """Call `work` with the connection between two groups of writes, in this thread, and commit its writes.
 
         Raise WriteError if the disk refuses it; nothing of it is written then.
         """

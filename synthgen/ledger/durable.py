@@ -48,7 +48,7 @@ def is_refused_write(error: BaseException) -> bool:
 
 
 def cure(error: BaseException) -> str:
-    """Return what a user can do about a write that failed with `error`."""
+    """Return advice for the user about a write that failed with `error`."""
     return _CURES.get(error_number(error) or 0, "fix the cause")
 
 
@@ -276,7 +276,7 @@ def with_manifest(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def damage(folder: Path) -> list[str]:
-    """Return each difference to the folder's manifest as `file: what`; nothing for a complete or a missing folder.
+    """Return each difference to the folder's manifest as `file: problem`; nothing for a complete or a missing folder.
 
     A file that the manifest does not name does not count. Raise OSError for a file that cannot be read.
     """

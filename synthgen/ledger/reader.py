@@ -69,7 +69,7 @@ class Reader:
 
     @property
     def knows_models(self) -> bool:
-        """Return True when the ledger can tell which model of a mix wrote a sample."""
+        """Return True when the ledger records which model of a mix wrote a sample."""
         return self._version >= _WITH_MODELS
 
     @property
@@ -79,7 +79,7 @@ class Reader:
 
     @property
     def given_column(self) -> str:
-        """Return the expression for what a slot or sample was given; NULL in a ledger of an older version."""
+        """Return the SQL expression for the column `given` of a slot or sample; NULL in a ledger of an older version."""
         return "given" if self._version >= _WITH_GIVEN else "NULL"
 
     def spent(self, where: str = "1") -> float | None:

@@ -34,7 +34,7 @@ _TOO_LONG = re.compile(
 
 
 class _Patience:
-    """Decide when to stop retrying a request and how long to wait, by what its failures cost."""
+    """Decide when to stop retrying a request and how long to wait, by the charges of its failures."""
 
     def __init__(self, attempts: int) -> None:
         self._left = float(attempts)
@@ -55,7 +55,7 @@ def _charge(state: RetryCallState) -> float:
 
 
 class Meter(Protocol):
-    """Count what requests cost."""
+    """Count the cost of requests."""
 
     def sending(self, request: Request, slot: int) -> None: ...
 

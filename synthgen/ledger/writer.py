@@ -272,7 +272,7 @@ class Ledger:
         return self._submit([(_SESSION_END, (time.time(), exit_code))])
 
     def exclusively(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Call `work` with the writing connection, after everything submitted so far, and commit what it wrote.
+        """Call `work` with the writing connection, after everything submitted so far, and commit its writes.
 
         This is for `synthgen.ledger.absorb`, which copies rows from one ledger into another. Raise WriteError if the disk
         refuses it.

@@ -1,4 +1,4 @@
-"""Tell labels from what people wrote alone: the seeds, and each label's name and meaning. Both together are the anchors."""
+"""Predict labels from the anchors alone: the seeds, and each label's name and meaning. People wrote all of these."""
 
 from collections.abc import Sequence
 

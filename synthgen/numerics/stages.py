@@ -1,4 +1,4 @@
-"""Tell how far a long stage of work is."""
+"""Report the progress of a long stage of work."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -12,7 +12,7 @@ class Stages:
         self._last = monotonic()
 
     def at(self, stage: str, done: int, total: int | None = None) -> None:
-        """Say that `done` parts of `total` are finished, if the last line is long enough ago."""
+        """Report that `done` parts of `total` are finished, unless the last line was printed only a short time ago."""
         now = monotonic()
         if now - self._last < self._seconds:
             return

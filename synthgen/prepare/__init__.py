@@ -3,8 +3,8 @@
 Each step is one file, and a chain of steps reads rows one by one. Reading formats is left to `synthgen.tasks.rows`.
 """
 
-from synthgen.prepare.chain import Outcome, prepare
+from synthgen.prepare.chain import Preparation, prepare
 from synthgen.prepare.inside import Cleaned, cleaned
 from synthgen.prepare.settings import Settings, load
 
-__all__ = ["Cleaned", "Outcome", "Settings", "cleaned", "load", "prepare"]
+__all__ = ["Cleaned", "Preparation", "Settings", "cleaned", "load", "prepare"]

@@ -1,5 +1,5 @@
-"""Balance rows over the values of a field: remove rows of frequent values, repeat rows of rare ones, or write down what
-a run should generate."""
+"""Balance rows over the values of a field: remove rows of frequent values, repeat rows of rare ones, or write quotas
+for a run that generates the missing rows."""
 
 import json
 import random
@@ -49,7 +49,7 @@ class BalanceConfig:
 
 
 class Balance:
-    """Bring every value of a field to the same number of rows. Behind `split`, only rows of the first split count."""
+    """Give every value of a field the same number of rows. After the step `split`, only rows of the first split count."""
 
     spec = StepSpec(
         "balance",
@@ -96,7 +96,7 @@ class Balance:
         log.figures["after"] = dict(sorted(after.items()))
 
     def _write_quotas(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """Write what each value lacks as a budget of a run, and return it; write nothing where nothing lacks."""
+        """Write the missing rows of each value as a run's budget, and return it; write nothing if no rows are missing."""
         target = self._target(list(counts.values())) if counts else 0
         quotas = {value: target - count for value, count in sorted(counts.items()) if count < target}
         if quotas:

@@ -1,7 +1,7 @@
 """Rate rows, to keep the best one of several duplicates."""
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import Fields, Item
+from synthgen.prepare.item import Item, RowFields
 
 KEEP = ("first", "best")
 
@@ -9,7 +9,7 @@ KEEP = ("first", "best")
 class Quality:
     """Return the number in a row's field `score`, or the length of its text without a field."""
 
-    def __init__(self, score: str, fields: Fields) -> None:
+    def __init__(self, score: str, fields: RowFields) -> None:
         self._score, self._fields = score, fields
 
     def __call__(self, item: Item) -> float:

@@ -17,7 +17,7 @@ from synthgen import __version__
 from synthgen.errors import ConfigError, InputError, WriteError
 from synthgen.ledger import durable
 from synthgen.prepare.collect import Input, check_licences, collect, sources
-from synthgen.prepare.item import Fields, Item
+from synthgen.prepare.item import Item, RowFields
 from synthgen.prepare.kinds import KINDS
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.page import page
@@ -31,7 +31,7 @@ _TEMPORARY = "tmp"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Preparation:
     """Hold the summary and the steps of a finished preparation."""
 
     summary: Json
@@ -39,11 +39,13 @@ class Outcome:
     logs: Sequence[StepLog]
 
 
-Watch = Callable[[StepLog, Sequence[StepLog]], AbstractContextManager[None]]
+ProgressDisplay = Callable[[StepLog, Sequence[StepLog]], AbstractContextManager[None]]
 """A context that is open while rows are read and the steps work. It gets the log of reading, and those of the steps."""
 
 
-def prepare(files: Sequence[str], settings: Settings, out: Path, watch: Watch = lambda *_: nullcontext()) -> Outcome:
+def prepare(
+    files: Sequence[str], settings: Settings, out: Path, watch: ProgressDisplay = lambda *_: nullcontext()
+) -> Preparation:
     """Prepare the rows of `files` and write the folder `out`, which must be new or empty.
 
     Raise InputError for a file that cannot be read, and WriteError where the disk refuses to write.
@@ -97,8 +99,8 @@ def _locked(folder: Path, out: Path) -> int:
     return lock
 
 
-def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watch) -> Outcome:
-    fields = Fields(settings.text, settings.label)
+def _run(found: Sequence[Input], settings: Settings, building: Path, watch: ProgressDisplay) -> Preparation:
+    fields = RowFields(settings.text, settings.label)
     bases = [settings.file.parent] if settings.file else []
     context = Context(fields, building / _TEMPORARY, settings.seed, building, bases)
     steps = list(make_steps(settings, context))
@@ -125,7 +127,7 @@ def _run(found: Sequence[Input], settings: Settings, building: Path, watch: Watc
     }
     durable.write_synced(building / "report.html", page(summary, steps, logs).encode("utf-8", "replace"))
     durable.write_json(building / "summary.json", summary)
-    return Outcome(summary, steps, logs)
+    return Preparation(summary, steps, logs)
 
 
 def make_steps(settings: Settings, context: Context) -> Iterator[Step]:

@@ -32,7 +32,7 @@ class ContradictionsConfig:
 
 
 class Contradictions:
-    """Remove or count rows whose text stands in other rows with another label. Put it before `exact`."""
+    """Remove or count rows whose text occurs in other rows with another label. Put this step before `exact`."""
 
     spec = StepSpec(
         "contradictions",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.chain import make_steps
-from synthgen.prepare.item import Fields, Item, Origin
+from synthgen.prepare.item import Item, Origin, RowFields
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.settings import Settings
 from synthgen.prepare.step import Context
@@ -19,14 +19,14 @@ _REFUSED = ("split", "balance")
 
 
 class Cleaned(NamedTuple):
-    """Hold the rows that stay, each with its place in the rows given, and the counts of what was removed and changed."""
+    """Hold the rows that stay, each with its index in the input, and the counts of removed and changed rows."""
 
     rows: list[tuple[int, Json]]
     removed: Counter[str]
     changed: Counter[str]
 
     def sentence(self, given: int, what: str) -> str:
-        """Return what happened to the rows, which are `what`, for the terminal."""
+        """Return the counts as a sentence for the terminal. `what` names the rows, such as `seeds`."""
         counts = [f"{code} {count:,}" for code, count in (*self.removed.items(), *self.changed.items())]
         return f"run.prepare: {len(self.rows):,} of {given:,} {what} stay" + (
             f" ({', '.join(counts)})" if counts else ""
@@ -52,7 +52,7 @@ def cleaned(
             )
     with tempfile.TemporaryDirectory() as folder:
         bases = [settings.file.parent] if settings.file else []
-        fields = Fields((settings.text if own_fields else ()) or tuple(text), label or settings.label)
+        fields = RowFields((settings.text if own_fields else ()) or tuple(text), label or settings.label)
         context = Context(fields, Path(folder), settings.seed, Path(folder), bases)
         logs, sink = list[StepLog](), BytesIO()
         items: Iterable[Item] = [Item(dict(row), Origin("rows", place)) for place, row in enumerate(rows)]

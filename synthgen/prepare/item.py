@@ -49,7 +49,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Fields:
+class RowFields:
     """Tell which fields of a row are its texts and its label.
 
     Without names, the text of a row is its field `text`. A row without such a field has all its strings as texts,

@@ -10,7 +10,7 @@ from synthgen.prepare.contradictions import Contradictions, ContradictionsConfig
 from synthgen.prepare.decontaminate import Decontaminate, DecontaminateConfig
 from synthgen.prepare.exact import Exact, ExactConfig
 from synthgen.prepare.label_noise import LabelNoise, LabelNoiseConfig
-from synthgen.prepare.language import Language, LanguageConfig
+from synthgen.prepare.language import LanguageFilter, LanguageFilterConfig
 from synthgen.prepare.meaning import Meaning, MeaningConfig
 from synthgen.prepare.near import Near, NearConfig
 from synthgen.prepare.outliers import Outliers, OutliersConfig
@@ -41,7 +41,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "repair": Kind(RepairConfig, Repair),
-    "language": Kind(LanguageConfig, Language),
+    "language": Kind(LanguageFilterConfig, LanguageFilter),
     "personal": Kind(PersonalConfig, Personal),
     "safety": Kind(SafetyConfig, Safety),
     "contradictions": Kind(ContradictionsConfig, Contradictions),

@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass
-class LanguageConfig:
+class LanguageFilterConfig:
     keep: list[str] = field(default_factory=list)
     """Languages that stay, as codes of two letters, such as [en, zh]. Empty: all."""
     others: str = "remove"
@@ -41,7 +41,7 @@ class LanguageConfig:
             raise ConfigError("among: name two languages or more")
 
 
-class Language:
+class LanguageFilter:
     """Count the languages of rows, and remove or mark rows in languages that should not stay.
 
     A row is removed only if its language is 100 times as likely as those that stay.
@@ -56,7 +56,7 @@ class Language:
         ),
     )
 
-    def __init__(self, cfg: LanguageConfig, context: Context) -> None:
+    def __init__(self, cfg: LanguageFilterConfig, context: Context) -> None:
         self._cfg, self._fields = cfg, context.fields
         self._identifier = load_identifier()
         if unknown := [code for code in cfg.among if code not in known_languages(self._identifier)]:

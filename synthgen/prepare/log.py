@@ -1,4 +1,4 @@
-"""Count what a step does, keep ten examples of it, and write removed and flagged rows to files."""
+"""Count the rows that a step changes and removes, keep ten examples, and write removed and flagged rows to files."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ EXAMPLES = 10
 
 
 @dataclass
-class Example:
+class LoggedRow:
     """Hold one row that a step removed or changed, as the report shows it."""
 
     reason: str
@@ -46,7 +46,7 @@ class StepLog:
     figures: Json = field(default_factory=dict)
     """Further figures for the summary, by name."""
     flagged: IO[bytes] | None = None
-    _examples: dict[str, list[Example]] = field(default_factory=dict)
+    _examples: dict[str, list[LoggedRow]] = field(default_factory=dict)
 
     def remove(
         self,
@@ -73,12 +73,12 @@ class StepLog:
         if note is not None:
             line["note"] = note
         self.file.write(f"{to_json({**line, 'row': item.data})}\n".encode())
-        self._example(Example(reason, item.origin, text, None, where, near, note))
+        self._example(LoggedRow(reason, item.origin, text, None, where, near, note))
 
     def change(self, item: Item, reason: str, before: str, after: str) -> None:
         """Record that the step changed a row, with the text before and after the change."""
         self.changed[reason] += 1
-        self._example(Example(reason, item.origin, before, after))
+        self._example(LoggedRow(reason, item.origin, before, after))
 
     def note(self, item: Item, reason: str, text: str, note: str | None = None) -> None:
         """Record that the step found something in a row, which it passes on unchanged. `text` is in the report only."""
@@ -86,15 +86,15 @@ class StepLog:
         if self.flagged is not None:
             line = {"step": self.name, "reason": reason, "source": item.origin.json}
             self.flagged.write(f"{to_json(line | ({'note': note} if note else {}))}\n".encode())
-        self._example(Example(reason, item.origin, text, note=f"unchanged; {note}" if note else "unchanged"))
+        self._example(LoggedRow(reason, item.origin, text, note=f"unchanged; {note}" if note else "unchanged"))
 
     def repeat(self, item: Item, reason: str, text: str) -> None:
         """Record that the step repeats a row."""
         self.changed[reason] += 1
-        self._example(Example(reason, item.origin, text, note="unchanged"))
+        self._example(LoggedRow(reason, item.origin, text, note="unchanged"))
 
     @property
-    def examples(self) -> list[Example]:
+    def examples(self) -> list[LoggedRow]:
         """Return up to ten examples: one of each reason, then a second one of each, and so on."""
         rounds = range(EXAMPLES)
         return [each[turn] for turn in rounds for each in self._examples.values() if turn < len(each)][:EXAMPLES]
@@ -133,7 +133,7 @@ class StepLog:
         }
         return {**counts, **self.figures, "seconds": round(self.seconds, 3)}
 
-    def _example(self, example: Example) -> None:
+    def _example(self, example: LoggedRow) -> None:
         kept = self._examples.setdefault(example.reason, [])
         if len(kept) < EXAMPLES:
             kept.append(example)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthgen.prepare.item import Fields, Item
+from synthgen.prepare.item import Item, RowFields
 from synthgen.prepare.spool import Spool
 from synthgen.tasks.normal import normalise, shingles
 
@@ -38,7 +38,7 @@ def bands(threshold: float, hashes: int = HASHES) -> tuple[int, int]:
 class Signatures:
     """Store the signature of every row in a temporary file, and compare rows."""
 
-    def __init__(self, folder: Path, fields: Fields, threshold: float) -> None:
+    def __init__(self, folder: Path, fields: RowFields, threshold: float) -> None:
         self._fields, self._threshold = fields, threshold
         self._bands, self._rows = bands(threshold)
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`

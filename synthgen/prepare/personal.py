@@ -45,7 +45,7 @@ class PersonalConfig:
 
 
 class Personal:
-    """Treat personal data in the texts of rows. The report shows what was found with its letters and digits hidden."""
+    """Process personal data in the texts of rows. The report shows the findings with letters and digits hidden."""
 
     spec = StepSpec(
         "personal",

@@ -17,7 +17,7 @@ _RATE_SECONDS = 10.0
 """Latest seconds over which rows a second are measured."""
 
 
-class Pace:
+class ChainProgress:
     """Describe the progress of a chain by the counts of its logs, which other threads change meanwhile."""
 
     def __init__(self, read: StepLog, logs: Sequence[StepLog]) -> None:
@@ -47,7 +47,7 @@ class Pace:
 @contextmanager
 def shown(read: StepLog, logs: Sequence[StepLog]) -> Iterator[None]:
     """Print the progress to standard error until the context ends."""
-    pace, over, live = Pace(read, logs), Event(), sys.stderr.isatty()
+    pace, over, live = ChainProgress(read, logs), Event(), sys.stderr.isatty()
 
     def show() -> None:
         while not over.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):

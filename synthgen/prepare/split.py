@@ -136,7 +136,7 @@ def _sets(groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> lis
 
 
 def _crossing(chosen: Sequence[str], groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> dict[str, int]:
-    """Count, from the finished splits, the groups and near-duplicate pairs that are in two splits: none."""
+    """Count the groups and near-duplicate pairs that are in two of the finished splits. The count must be 0."""
     splits: dict[str, set[str]] = {}
     for split, group in zip(chosen, groups, strict=True):
         if group is not None:

@@ -1,11 +1,11 @@
-"""Define the protocol of a step, what it declares, and what it is given."""
+"""Define the protocol of a step, its declaration, and the context in which it is built."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from synthgen.prepare.item import Fields, Item
+from synthgen.prepare.item import Item, RowFields
 from synthgen.prepare.log import StepLog
 
 
@@ -44,7 +44,7 @@ class Step(Protocol):
 class Context:
     """Hold what all steps share: names of fields, a folder for temporary files, the seed, folders of files."""
 
-    fields: Fields
+    fields: RowFields
     work: Path
     """An existing folder for temporary files."""
     seed: int

@@ -1,7 +1,7 @@
-"""Publish parcels to the Hugging Face hub, each as one commit.
+"""Upload files to the Hugging Face hub: one commit for each `Upload`.
 
-A commit holds all files of a parcel, so that a reader of the repository sees the old version or the new one. Large files
-are uploaded before the commit. Repeating the command sends only what the hub does not have yet.
+A commit holds all files of an upload, so that a reader of the repository sees the old version or the new one. Large
+files are uploaded before the commit. Repeating the command sends only what the hub does not have yet.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from synthgen.errors import UserError
-from synthgen.publish.parcel import DATASET, Parcel
 from synthgen.publish.record import Published
+from synthgen.publish.upload import DATASET, Upload
 from synthgen.safety.secrets import keep, mask
 
 TOKEN = "HF_TOKEN"
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Hub:
-    """Hold how the hub is reached. The token comes from the environment only."""
+    """Hold the settings for reaching the hub. The token comes from the environment only."""
 
     endpoint: str
     token: str
@@ -71,8 +71,8 @@ def address(name: str, kind: str) -> str:
     return f"{endpoint()}/{'datasets/' if kind == DATASET else ''}{name}"
 
 
-def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str], None]) -> Published:
-    """Publish a parcel to the repository `name`. Return the result with its commit.
+def push(hub: Hub, name: str, upload: Upload, public: bool, say: Callable[[str], None]) -> Published:
+    """Publish the files of `upload` in the repository `name`. Return the result with its commit.
 
     Raise UserError where the hub refuses, where it cannot be reached after all attempts, and where the repository is
     public and `public` is false.
@@ -80,8 +80,8 @@ def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str],
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(endpoint=hub.endpoint, token=hub.token)
-    kind = "dataset" if parcel.kind == DATASET else "model"
-    title = f"synthgen push {parcel.hash[:16]}"
+    kind = "dataset" if upload.kind == DATASET else "model"
+    title = f"synthgen push {upload.hash[:16]}"
     repeated = _Repeated(hub, say)
     with _quiet(), _explained(hub, name):
         repeated(lambda: api.create_repo(name, repo_type=kind, private=not public, exist_ok=True))
@@ -89,7 +89,7 @@ def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str],
         if not before.private and not public:
             raise UserError(f"hf:{name}: this {kind} is public already; add --public to publish there")
         present = {each.rfilename for each in before.siblings or ()}
-        stale = sorted(file for file in present - parcel.files.keys() if kind == "dataset" and _OURS.fullmatch(file))
+        stale = sorted(file for file in present - upload.files.keys() if kind == "dataset" and _OURS.fullmatch(file))
 
         def commit() -> str:
             """Commit once. If an earlier attempt arrived although its answer was lost, return its commit."""
@@ -99,23 +99,23 @@ def push(hub: Hub, name: str, parcel: Parcel, public: bool, say: Callable[[str],
                     return str(head)
                 raise UserError(f"hf:{name}: somebody else changed it during the upload; repeat the command")
             operations: list[Any] = [
-                *(CommitOperationAdd(file, data) for file, data in parcel.files.items()),
+                *(CommitOperationAdd(file, data) for file, data in upload.files.items()),
                 *(CommitOperationDelete(file) for file in stale),
             ]
             made = api.create_commit(name, operations, commit_message=title, repo_type=kind, parent_commit=head)
             return str(made.oid)
 
-        if (size := sum(parcel.size(file) for file in parcel.files)) >= _LARGE:
+        if (size := sum(upload.size(file) for file in upload.files)) >= _LARGE:
             say(
-                f"hf:{name}: sending {len(parcel.files)} files, {size / 1e6:,.0f} MB; what the hub has already is not sent"
+                f"hf:{name}: sending {len(upload.files)} files, {size / 1e6:,.0f} MB; what the hub has already is not sent"
             )
         after = repeated(commit)
     if after == before.sha:
-        said = f"{address(name, parcel.kind)} has these files already; nothing was sent"
+        said = f"{address(name, upload.kind)} has these files already; nothing was sent"
     else:
         seen = "public" if not before.private else "private"
-        said = f"{address(name, parcel.kind)} ({seen}), commit {after[:12]}"
-    return Published(f"{parcel.kind}: {said}", str(after))
+        said = f"{address(name, upload.kind)} ({seen}), commit {after[:12]}"
+    return Published(f"{upload.kind}: {said}", str(after))
 
 
 class _Repeated:
@@ -195,7 +195,7 @@ def _words(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the client's progress bars and warnings, because our own lines say what happens."""
+    """Hide the client's progress bars and warnings, because synthgen prints its own progress."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
 

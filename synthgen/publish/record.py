@@ -1,4 +1,4 @@
-"""Record what was published, where, and as which revision: `published.jsonl` in the run folder, one object a line.
+"""Record each publication with its target and revision: `published.jsonl` in the run folder, one object a line.
 
 A version of the run takes over these lines (`synthgen.versions.facts`).
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from synthgen.errors import WriteError
 from synthgen.ledger import durable
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.records import Json
 
 NAME = "published.jsonl"
@@ -26,17 +26,17 @@ class Published(NamedTuple):
     """The commit of a hub's repository, or the folder of a store."""
 
 
-def keep(run: Path, target: str, parcel: Parcel, revision: str) -> None:
-    """Write to the run folder that `parcel` is at `target` as `revision`, unless its last line says so already.
+def keep(run: Path, target: str, upload: Upload, revision: str) -> None:
+    """Write to the run folder that `upload` is at `target` as `revision`, unless its last line says so already.
 
-    Raise WriteError where it cannot be written; what was published stays published.
+    Raise WriteError if the line cannot be written; the publication itself stays.
     """
     entry: Json = {
-        "kind": parcel.kind,
+        "kind": upload.kind,
         "to": target,
         "revision": revision,
-        "content": parcel.hash,
-        "licence": parcel.licence,
+        "content": upload.hash,
+        "licence": upload.licence,
     }
     path = run / NAME
     try:

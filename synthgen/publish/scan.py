@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from synthgen.errors import InputError
 from synthgen.numerics.stages import Stages, silent
-from synthgen.publish.parcel import content_of
+from synthgen.publish.upload import content_of
 from synthgen.safety import secrets
 from synthgen.safety.personal import FORMATTED, FREE, find, masked
 from synthgen.safety.untrusted import one_line
@@ -33,7 +33,7 @@ KINDS = (*ALWAYS, *ON_REQUEST)
 _SHORTEST_NUMBER = 10**10
 """Least whole number that may be a phone, card or identity number; smaller ones are counts and times."""
 _START = 2**20
-"""Bytes by which a file is told to be a text."""
+"""Number of bytes at the beginning of a file that decide whether it is text."""
 _BATCH = 10_000
 _SHOWN = 5
 """Places of each kind that are listed."""
@@ -55,7 +55,10 @@ class Finding(NamedTuple):
 def scan(
     files: Mapping[str, bytes | Path], kinds: Collection[str] = ALWAYS, say: Callable[[str], object] = silent
 ) -> list[Finding]:
-    """Return what is found in the names and texts of the files, in the order of the files. Long scans are told to `say`."""
+    """Return the findings in the names and texts of the files, in the order of the files.
+
+    Long scans report progress to `say`.
+    """
     found: list[Finding] = []
     stages = Stages(say)
     variables = secrets.environment_secrets()
@@ -113,7 +116,7 @@ def _texts(name: str, data: bytes | Path) -> Iterator[tuple[str, str]] | None:
 
 
 def _encoding(data: bytes | Path) -> str | None:
-    """Return the encoding of a text; None for a file that is none. Its first megabyte decides."""
+    """Return the encoding of a text file; None for any other file. The first megabyte decides."""
     if isinstance(data, bytes):
         start = data[:_START]
     else:

@@ -1,4 +1,4 @@
-"""Publish parcels to stores that fsspec reaches: S3, Google Cloud Storage, Azure, a folder.
+"""Upload files to stores that fsspec reaches: S3, Google Cloud Storage, Azure, a folder.
 
     TARGET/dataset/HASH/...       the files of a version; the folder's name is the hash of its content
     TARGET/dataset/latest.json    the folder of the newest version, with the size and SHA-256 of each file
@@ -16,8 +16,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from synthgen.errors import UserError
 from synthgen.numerics.stages import Stages
-from synthgen.publish.parcel import Parcel
 from synthgen.publish.record import Published
+from synthgen.publish.upload import Upload
 from synthgen.records import Json
 from synthgen.tasks.rows.remote import LATEST, explained, has_folders, is_lasting, is_url, kind_of, reached, store_of
 
@@ -32,21 +32,22 @@ def check(target: str) -> None:
     store_of(target, "--to")
 
 
-def place(target: str, parcel: Parcel) -> str:
+def place(target: str, upload: Upload) -> str:
     """Return the address of a version's folder."""
-    return f"{target.rstrip('/')}/{parcel.kind}/{parcel.hash[:_HASH]}"
+    return f"{target.rstrip('/')}/{upload.kind}/{upload.hash[:_HASH]}"
 
 
-def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: float = 1.0) -> Published:
-    """Publish a parcel below `target`, and return the result with its folder. Files that are there are not sent again.
+def push(target: str, upload: Upload, say: Callable[[str], None], first_wait: float = 1.0) -> Published:
+    """Publish the files of `upload` below `target`, and return the result with its folder.
 
-    Raise UserError where the store refuses, or cannot be reached after all attempts.
+    Files that are there are not sent again. Raise UserError where the store refuses, or cannot be reached after all
+    attempts.
     """
     store, root = store_of(target, "--to")
-    folder = parcel.hash[:_HASH]
-    base = f"{root.rstrip('/')}/{parcel.kind}"
-    listed = {name: {"bytes": parcel.size(name), "sha256": digest} for name, digest in parcel.digests.items()}
-    pointer = {"kind": parcel.kind, "name": parcel.name, "folder": folder, "files": listed}
+    folder = upload.hash[:_HASH]
+    base = f"{root.rstrip('/')}/{upload.kind}"
+    listed = {name: {"bytes": upload.size(name), "sha256": digest} for name, digest in upload.digests.items()}
+    pointer = {"kind": upload.kind, "name": upload.name, "folder": folder, "files": listed}
 
     def note(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -63,7 +64,7 @@ def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: fl
 
     def send(name: str, data: bytes | Path) -> None:
         path = f"{base}/{folder}/{name}"
-        if _size(store, path) == parcel.size(name):
+        if _size(store, path) == upload.size(name):
             return
         if has_folders(store):
             store.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -76,14 +77,14 @@ def push(target: str, parcel: Parcel, say: Callable[[str], None], first_wait: fl
     with reached(target, "--to"):
         if policy(lambda: _pointer(store, f"{base}/{LATEST}")) == pointer:
             return Published(
-                f"{parcel.kind}: {place(target, parcel)} is the newest version already; nothing was sent", folder
+                f"{upload.kind}: {place(target, upload)} is the newest version already; nothing was sent", folder
             )
-        for number, (name, data) in enumerate(parcel.files.items()):
-            stages.at(f"{target}: files sent", number, len(parcel.files))
+        for number, (name, data) in enumerate(upload.files.items()):
+            stages.at(f"{target}: files sent", number, len(upload.files))
             policy(send, name, data)
         policy(_point, store, f"{base}/{LATEST}", pointer)
-    said = f"{place(target, parcel)}, named in {target.rstrip('/')}/{parcel.kind}/{LATEST}"
-    return Published(f"{parcel.kind}: {said}", folder)
+    said = f"{place(target, upload)}, named in {target.rstrip('/')}/{upload.kind}/{LATEST}"
+    return Published(f"{upload.kind}: {said}", folder)
 
 
 def _size(store: Any, path: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Compute what slots asked for besides labels, and what was accepted: attribute values, their pairs, and topics."""
+"""Count the attribute values, pairs of values and topics that slots asked for, and those of accepted samples."""
 
 import json
 from collections import Counter
@@ -103,7 +103,8 @@ def _leaves(given: _Given, labels: set[str | None]) -> Counter[tuple[str | None,
 
 
 def _given(ledger: Reader, key: str) -> tuple[_Given, _Given]:
-    """Return what slots asked for under `key` of `given`, and the same for accepted samples that a slot asked for.
+    """Return the values that slots asked for under `key` of `given`, and those of the samples that were accepted from
+    them.
 
     A sample counts for the label that its slot asked for, which may differ from its own.
     """
@@ -165,7 +166,7 @@ def taxonomy_sentence(figures: Json | None) -> str | None:
 
 
 def _of(counts: list[int]) -> str:
-    """Return how many counts are not 0, of how many."""
+    """Return the number of counts above 0, as `3 of 4` or `all 4`."""
     found = sum(1 for n in counts if n)
     return (
         f"all {plain.count(found)}" if found == len(counts) else f"{plain.count(found)} of {plain.count(len(counts))}"

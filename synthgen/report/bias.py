@@ -11,7 +11,7 @@ BIAS = "bias"
 
 
 def bias_record(figures: Json, student: Json | None) -> Json:
-    """Return what the ledger keeps: the figures, and an id of the student, so that another student does not inherit them."""
+    """Return the ledger's record: the figures, and an id of the student, so that another student does not inherit them."""
     return {"student": content_id(student), "figures": figures}
 
 

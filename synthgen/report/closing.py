@@ -7,7 +7,7 @@ from pathlib import Path
 from synthgen.engines.batch.records import waiting_figures
 from synthgen.records import THINKING_ONLY, Json
 from synthgen.report import asked, borrowing, cost, judging, plain, shares, strategies, trends, worth
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 
 
 def last_lines(summary: Json, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sum up what a run cost, from the prices in its config and the tokens that the servers counted."""
+"""Sum up the cost of a run, from the prices in its config and the tokens that the servers counted."""
 
 from synthgen.ledger import Reader
 from synthgen.records import Json

@@ -11,7 +11,7 @@ _SHOWN = 160
 
 
 def lines(metrics: Json) -> Iterator[str]:
-    """Yield each metric with its interval, what is left out, and the worst rows of `student.evaluate`."""
+    """Yield each metric with its interval, the metrics that are left out, and the worst rows of `student.evaluate`."""
     share = f"{100 * metrics['confidence']:.3g} %"
     yield f"{plain.count(metrics['eval_rows'])} rows, {share} intervals:"
     width = max(map(len, metrics["figures"]), default=0)

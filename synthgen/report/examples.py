@@ -1,4 +1,4 @@
-"""Choose what the report page shows of a run: rejected candidates, accepted samples, acceptance over time.
+"""Choose the examples for the report page: rejected candidates, accepted samples, acceptance over time.
 
 It reads the ledger and returns plain data. The same ledger gives the same rows.
 """
@@ -35,7 +35,7 @@ _EXAMPLES = (
 
 
 @dataclass(frozen=True)
-class Example:
+class RejectedExample:
     """Hold one rejected candidate. `near` is the text of its near-duplicate match, if any."""
 
     fields: list[tuple[str, str]]
@@ -55,7 +55,7 @@ class Rejection:
     count: int
     share: float
     threshold: tuple[str, float] | None
-    examples: list[Example]
+    examples: list[RejectedExample]
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def shown_fields(task: TaskView, data: Json) -> list[tuple[str, str]]:
     return [(name, shorten(as_text(value), MAX_CHARS)) for name, value in task.free(data)]
 
 
-def _example(ledger: Reader, task: TaskView, row: tuple[Any, ...]) -> Example:
+def _example(ledger: Reader, task: TaskView, row: tuple[Any, ...]) -> RejectedExample:
     label, text, data, score, details = row
     notes = json.loads(details) if details else {}
     near = _near(ledger, task, notes)
     fields = shown_fields(task, json.loads(data)) if data else []
-    return Example(fields or [("", shorten(text, MAX_CHARS))], label, score, near, _notes(notes))
+    return RejectedExample(fields or [("", shorten(text, MAX_CHARS))], label, score, near, _notes(notes))
 
 
 def _near(ledger: Reader, task: TaskView, notes: Json) -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthgen.labels.answers import figures
+from synthgen.labels.expected_corrections import expected_corrections
 from synthgen.labels.pool import saved_labels, weighing
-from synthgen.labels.prospect import prospect
 from synthgen.ledger import Reader
 from synthgen.records import INHERITED, Json, Sample, content_id
 from synthgen.report.asked import attribute_figures, taxonomy_figures
@@ -91,7 +91,7 @@ def _label_model(ledger: Reader, task: TaskView) -> Json | None:
     """Return the label model's figures over all accepted samples, or None if it decided no label."""
     cfg = saved_labels(ledger)
     found = weighing(ledger, task.labels, cfg).figures
-    return {**found, "next_answers": prospect(ledger, task.labels, cfg)} if found else None
+    return {**found, "next_answers": expected_corrections(ledger, task.labels, cfg)} if found else None
 
 
 def _known(found: Json | None, *keys: str) -> Json:

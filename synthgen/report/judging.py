@@ -80,7 +80,8 @@ def sentences(judge: Json) -> list[str]:
 
 
 def switched_off(canaries: Json) -> str | None:
-    """Return in how many rounds the rubric judge was off, why, and what to do; None if it was never off."""
+    """Return a sentence with the number of rounds in which the rubric judge was off, the reason and the cure; None if
+    it was never off."""
     off, rounds = canaries.get("fooled_rounds"), canaries.get("rounds")
     if not off:
         return None

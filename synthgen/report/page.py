@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from synthgen.records import Json
 from synthgen.report import asked, bias, charts, examples, judging, plain, shares, strategies, trends, worth
+from synthgen.report.arm_comparison import arm_comparison
 from synthgen.report.settings import read_settings
-from synthgen.report.standing import standing
 from synthgen.report.view import open_ledger, read_task
 from synthgen.selection import left_out
 
@@ -45,7 +45,7 @@ def report_page(folder: Path, summary: Json, config: str) -> str:
         accepted=[(sample, examples.shown_fields(task, sample.data)) for sample in examples.accepted(samples)],
         verdict=plain.verdict(summary["student"]),
         student_sentence=plain.student_sentence(summary["student"]),
-        standing=standing(summary["student"]),
+        comparison=arm_comparison(summary["student"]),
         left_out=left_out.sentence(summary["student"]),
         plain=plain,
         asked=asked,

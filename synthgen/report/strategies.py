@@ -15,7 +15,7 @@ from synthgen.report import plain
 from synthgen.report.view import rounded
 
 GAINS = "strategy_gains"
-"""Ledger key of what the student owes to each strategy, as `student.contribution` describes it."""
+"""Ledger key of the student's gain by each strategy, as `student.contribution` describes it."""
 WEIGHTS = "strategy_weights"
 """Ledger key of the strategies' shares in each round, where `generate.adapt` is true."""
 _MOST_ROUNDS = 12  # columns of the table of shares
@@ -93,8 +93,8 @@ def _quality(ledger: Reader, column: str) -> dict[str, Json]:
     """Return the means over accepted samples by the value of a column.
 
     `label_right` is the label model's probability of the label that the sample has in the dataset, with people's
-    answers among its sources. `answers_right` is the share of the samples answered by people, to which people gave the
-    label with which they were accepted.
+    answers among its sources. `answers_right` is the share of the answered samples to which people gave the label with
+    which the sample was accepted.
     """
     labels = list((ledger.meta("task") or {}).get("labels") or {})
     cfg = saved_labels(ledger)

@@ -1,6 +1,6 @@
 """Put a run's results into words: the student's arms and gains, the quality of the labels, the use of more answers.
 
-It fits nothing. The figures are those of `student` and `label_model` in `summary.json`.
+No model is fitted here. The figures are those of `student` and `label_model` in `summary.json`.
 """
 
 from synthgen.records import Json

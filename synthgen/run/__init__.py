@@ -1,4 +1,4 @@
-"""One run from its command line to its end: preparing, building, the loop, stop rules, going on, and looking at it.
+"""Carry out a run from its command line to its end: preparation, the loop, stop rules, resuming and status.
 
-Each stage's work is left to the stage; this package says in which order it happens, and what is kept.
+The stages do the work. This package defines their order and the records that are kept.
 """

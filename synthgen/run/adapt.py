@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError
 from synthgen.generate import examples as generating
 from synthgen.generate.strategies.fewshot import FewShot
 from synthgen.judge import examples as judging
-from synthgen.records import Exchange, Json
+from synthgen.records import AdapterExample, Json
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.student import adapter
@@ -19,7 +19,7 @@ from synthgen.tasks.seeds import stratified_split
 
 ROLES = {"judge": "judge.adapter", "generator": "generate.adapter"}
 
-Parts = tuple[Sequence[Exchange], Sequence[Exchange]]
+Parts = tuple[Sequence[AdapterExample], Sequence[AdapterExample]]
 """The training exchanges and the held-out exchanges."""
 
 

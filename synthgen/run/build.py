@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from synthgen.config import Config
-from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.drift import Alarm, DriftMonitor
 from synthgen.diversity.embedder import Embedder
 from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.near import NearDuplicate
@@ -68,7 +68,7 @@ async def load_corpus(
         await near.keep_clear_of([task.text(row) for row in prepared.eval_rows])
         foreign = (exchange.earlier(), exchange.count) if exchange is not None else ()
         vectors = await take_in(corpus, prepared.seeds, task, ledger, embedder, *foreign)
-        near.learn(prepared.seeds, vectors)
+        near.calibrate(prepared.seeds, vectors)
     except BaseException:
         corpus.close()
         raise
@@ -137,7 +137,7 @@ def count_planned(strategies: Mix, ledger: Ledger) -> None:
 async def begin_strategies(strategies: Mix, resources: Resources, ledger: Ledger) -> None:
     """Restore the weights of the strategies, and prepare those that need it before the first slot.
 
-    The ledger keeps what they find, for a resume.
+    The ledger keeps the results for a resume.
     """
     with Reader(ledger.path) as reader:
         known: dict[str, Json] = reader.meta(FOUND) or {}
@@ -158,7 +158,7 @@ async def chain(
     judge: Judge,
     rules: StopRules,
 ) -> Chain:
-    """Return the checks of a run as `run.checks` lists them, and the objects that hear of accepted samples."""
+    """Return the checks of a run as `run.checks` lists them, and the objects to notify of accepted samples."""
     deciders = [decider] if decider is not None else []
     restated = restating(prepared, ledger, corpus)
     off_task, tools = await on_task(prepared, embedder, seeds), tools_of(embedder, judge)
@@ -189,10 +189,10 @@ def price_of(config: Config) -> Callable[[Request], PricesConfig | None]:
     return found
 
 
-async def watch(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftWatch, list[Alarm]]:
-    """Return the drift watch, restored with the earlier rounds, and the alarms that those rounds raised."""
+async def drift_monitor(prepared: Prepared, ledger: Ledger, seeds: Vectors) -> tuple[DriftMonitor, list[Alarm]]:
+    """Return the drift monitor, restored with the earlier rounds, and the alarms that those rounds raised."""
     config, labels = prepared.config, list(prepared.task.asked)
-    drift = DriftWatch(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
+    drift = DriftMonitor(config.diversity.alarms, config.run.round_slots, prepared.task.text, labels, seeds)
     with Reader(ledger.path) as reader:
         drift.inherited(inherited_labels(reader))
     alarms = await asyncio.to_thread(lambda: drift.restore(settled_slots(ledger.path)))

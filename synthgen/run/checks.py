@@ -32,7 +32,7 @@ from synthgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class RuleParts:
-    """Hold what the checks are made of that need no model."""
+    """Hold the objects from which the checks without a model are built."""
 
     task: Task
     cfg: FiltersConfig
@@ -51,7 +51,10 @@ class RuleParts:
 
 @dataclass(frozen=True)
 class ChainParts:
-    """Hold what the other checks are made of. A check that is switched off is missing from its list."""
+    """Hold the other checks, or the objects from which they are built.
+
+    A check that is switched off is missing from its list.
+    """
 
     corpus: Corpus
     off_task: Sequence[OffTask]
@@ -68,8 +71,8 @@ P = TypeVar("P")
 
 
 @dataclass(frozen=True)
-class Entry(Generic[P]):
-    """Name the specs of one or more checks, and make those of them that a run has."""
+class CheckEntry(Generic[P]):
+    """Hold the specs of one or more checks, and the function that builds the ones that a run has."""
 
     specs: Sequence[CheckSpec]
     make: Callable[[P], Iterable[Check]]
@@ -79,42 +82,48 @@ def _declared(stage: Stage) -> list[CheckSpec]:
     return [spec_of(kind) for kind in KINDS if kind.stage == stage]
 
 
-RULES: tuple[Entry[RuleParts], ...] = (
-    Entry([FormCheck.spec], lambda of: [FormCheck(of.task)]),
-    Entry([ChainCheck.spec], lambda of: [ChainCheck()] if of.chains else []),
-    Entry([AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []),
-    Entry([TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]),
-    Entry([PersonalData.spec], lambda of: [PersonalData(of.task, of.cfg)] if of.cfg.personal_data != "off" else []),
-    Entry([Rewritten.spec], lambda of: [Rewritten(of.task, of.find)] if of.rewrites else []),
-    Entry(_declared("rules"), lambda of: of.declared.of("rules")),
-    Entry([EvalOverlap.spec], lambda of: [EvalOverlap(of.task, of.cfg, of.eval_rows)]),
+RULES: tuple[CheckEntry[RuleParts], ...] = (
+    CheckEntry([FormCheck.spec], lambda of: [FormCheck(of.task)]),
+    CheckEntry([ChainCheck.spec], lambda of: [ChainCheck()] if of.chains else []),
+    CheckEntry(
+        [AssignedCheck.spec], lambda of: [AssignedCheck(of.task.assigned)] if of.task.assigned.needs_check else []
+    ),
+    CheckEntry(
+        [TextRules.spec], lambda of: [TextRules(of.task, of.cfg, of.find, of.schema, [s.data for s in of.seeds])]
+    ),
+    CheckEntry(
+        [PersonalData.spec], lambda of: [PersonalData(of.task, of.cfg)] if of.cfg.personal_data != "off" else []
+    ),
+    CheckEntry([Rewritten.spec], lambda of: [Rewritten(of.task, of.find)] if of.rewrites else []),
+    CheckEntry(_declared("rules"), lambda of: of.declared.of("rules")),
+    CheckEntry([EvalOverlap.spec], lambda of: [EvalOverlap(of.task, of.cfg, of.eval_rows)]),
 )
 """The checks that need no model. They run first when a candidate arrives, the cheapest first."""
-ARRIVING: tuple[Entry[ChainParts], ...] = (
-    Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
-    Entry([PairCheck.spec], lambda of: of.pairs),
-    Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
-    Entry([OffTask.spec], lambda of: of.off_task),
-    Entry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
-    Entry(_declared("sandbox"), lambda of: of.declared.of("sandbox")),
-    Entry([LabelCheck.spec, LabelsCheck.spec, RubricCheck.spec], lambda of: of.judge.checks),
-    Entry(_declared("judge"), lambda of: of.declared.of("judge", of.tools)),
+ARRIVING: tuple[CheckEntry[ChainParts], ...] = (
+    CheckEntry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    CheckEntry([PairCheck.spec], lambda of: of.pairs),
+    CheckEntry([NearDuplicate.spec], lambda of: [of.corpus.near]),
+    CheckEntry([OffTask.spec], lambda of: of.off_task),
+    CheckEntry(_declared("embedding"), lambda of: of.declared.of("embedding", of.tools)),
+    CheckEntry(_declared("sandbox"), lambda of: of.declared.of("sandbox")),
+    CheckEntry([LabelCheck.spec, LabelsCheck.spec, RubricCheck.spec], lambda of: of.judge.checks),
+    CheckEntry(_declared("judge"), lambda of: of.declared.of("judge", of.tools)),
 )
 """The other checks that run when a candidate arrives."""
-SETTLING: tuple[Entry[ChainParts], ...] = (
-    Entry([LabelDecider.spec], lambda of: of.deciders),
-    Entry([PairCheck.spec], lambda of: of.pairs),
-    Entry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
-    Entry([NearDuplicate.spec], lambda of: [of.corpus.near]),
-    Entry([Restated.spec], lambda of: of.restated),
-    Entry([Surplus.spec], lambda of: [Surplus(of.rules)]),
+SETTLING: tuple[CheckEntry[ChainParts], ...] = (
+    CheckEntry([LabelDecider.spec], lambda of: of.deciders),
+    CheckEntry([PairCheck.spec], lambda of: of.pairs),
+    CheckEntry([ExactDuplicate.spec], lambda of: [of.corpus.exact]),
+    CheckEntry([NearDuplicate.spec], lambda of: [of.corpus.near]),
+    CheckEntry([Restated.spec], lambda of: of.restated),
+    CheckEntry([Surplus.spec], lambda of: [Surplus(of.rules)]),
 )
 """The checks that run in slot order, on candidates that passed all others."""
 _LISTED = [*(e.specs for e in RULES), *(e.specs for e in ARRIVING), *(e.specs for e in SETTLING)]
 SPECS: tuple[CheckSpec, ...] = tuple({spec.name: spec for specs in _LISTED for spec in specs}.values())
 
 
-def made(entries: Sequence[Entry[P]], parts: P) -> list[Check]:
+def made(entries: Sequence[CheckEntry[P]], parts: P) -> list[Check]:
     """Return the checks of a list that a run has, in order."""
     return [check for entry in entries for check in entry.make(parts)]
 

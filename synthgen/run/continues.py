@@ -9,7 +9,7 @@ from synthgen.records import Json
 
 
 def check_continues(strategies: Mix, engine: EngineConfig) -> None:
-    """Raise ConfigError where a strategy needs what the engine cannot do, as far as its config tells."""
+    """Raise ConfigError if a strategy needs an engine that continues turns and, by its config, the engine does not."""
     if (name := strategies.continues) and not engine.capabilities.continues:
         raise ConfigError(
             f"generate.strategies.{name}: needs an engine that continues an unfinished turn of the user, and "
@@ -19,7 +19,7 @@ def check_continues(strategies: Mix, engine: EngineConfig) -> None:
 
 
 def check_dialects(strategies: Mix, dialects: Sequence[Json]) -> None:
-    """Raise ConfigError where an endpoint cannot do what a strategy needs, as its dialect says."""
+    """Raise ConfigError if a strategy needs endpoints that continue turns and, by its dialect, an endpoint does not."""
     if (name := strategies.continues) and not all(one.get("continues", True) for one in dialects):
         raise ConfigError(
             f"generate.strategies.{name}: needs endpoints that continue an unfinished turn of the user, as vLLM does, and "

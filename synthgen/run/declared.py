@@ -12,7 +12,10 @@ from synthgen.tasks.rows import Problems
 
 
 def tools_of(embedder: Embedder, judge: Judge | None) -> Tools:
-    """Return what declared checks may ask. Without a judge, or where its config switches questions off, none is asked."""
+    """Return the models that declared checks may ask.
+
+    There is no judge among them if the run has none, or if its config switches questions off.
+    """
     if judge is None or judge.yes_no is None or judge.pairs is None:
         return Tools(embedder.embed_all, None, lambda _: UNSCORED.code)
     return Tools(embedder.embed_all, judge.yes_no.ask, judge.yes_no.unanswered, judge.pairs.probabilities)

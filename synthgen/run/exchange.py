@@ -19,7 +19,7 @@ class Exchange(Protocol):
 
     @property
     def ledgers(self) -> Sequence[Path]:
-        """Return the ledgers of the other runs, where `Samples` finds what was taken over."""
+        """Return the ledgers of the other runs, in which `Samples` finds the samples that were taken over."""
         ...
 
     @property

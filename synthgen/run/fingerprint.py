@@ -44,7 +44,7 @@ def _templates(prepared: Prepared) -> dict[str, str]:
 
 
 def _unused(prepared: Prepared) -> set[str]:
-    """Return the prompt files that the run cannot use, some of which earlier versions lack.
+    """Return the prompt files that the run cannot use. Earlier versions lack some of them.
 
     These are the files of declared questions, of tasks with several labels, of `assign`, of criteria that compare and of
     strategies without a weight.

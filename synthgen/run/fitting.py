@@ -8,7 +8,7 @@ from synthgen.engines import bundled
 from synthgen.engines.http.thinking import rooms
 from synthgen.engines.lengths import Lengths, window_of
 from synthgen.errors import ConfigError, InputError
-from synthgen.generate.prompting import Fit
+from synthgen.generate.prompting import PromptLimit
 from synthgen.judge.judge import JudgeConfig, grader
 from synthgen.judge.label import LabelPrompt
 from synthgen.records import Json, Message, Sample
@@ -82,7 +82,7 @@ def _fit_generator(prepared: Prepared, dialects: Sequence[Json]) -> tuple[_Room 
         return None, []
     lengths = Lengths(folder)
     thinking, judge_thinking = rooms(config.model, dialects)
-    fit = Fit(size - config.generate.max_tokens - thinking, lengths.most)
+    fit = PromptLimit(size - config.generate.max_tokens - thinking, lengths.most)
     prepared.prompting.fit = fit
     answer = _Answer(config.generate.max_tokens, thinking)
     notes = [
@@ -100,7 +100,7 @@ def _model_folder(prepared: Prepared) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int, answer: _Answer) -> list[str]:
+def _check_seeds(prepared: Prepared, lengths: Lengths, fit: PromptLimit, size: int, answer: _Answer) -> list[str]:
     """Raise InputError, naming all seeds that do not fit even as the only sample of a prompt.
 
     A run that has begun may have such seeds from an older version: return a warning about them instead.
@@ -132,7 +132,7 @@ def _check_seeds(prepared: Prepared, lengths: Lengths, fit: Fit, size: int, answ
     return [f"warning: {words}"]
 
 
-def _generator_notes(prepared: Prepared, fit: Fit, size: int, lengths: Lengths, answer: _Answer) -> list[str]:
+def _generator_notes(prepared: Prepared, fit: PromptLimit, size: int, lengths: Lengths, answer: _Answer) -> list[str]:
     """Return a hint where prompts with the longest seeds do not fit."""
     longest = 0
     labels: list[str | None] = [*prepared.task.asked] or [None]

@@ -18,27 +18,27 @@ from synthgen.ledger.order import SampleOrder
 from synthgen.records import INHERITED, Candidate, Json, PersonAnswer, Sample
 from synthgen.report.bias import BIAS, bias_record
 from synthgen.report.strategies import GAINS
+from synthgen.run.continuation import resume_command
 from synthgen.run.declared import check_embedded
 from synthgen.run.embedding import embed_missing
 from synthgen.run.fingerprint import changes, differences, fingerprint, outdated_prompts, recorded_prompts, sources
 from synthgen.run.fitting import fit_prompts
 from synthgen.run.folders import clear, is_unnamed, new_folder, reserved, write_config
-from synthgen.run.going_on import resume_command
 from synthgen.run.notices import notices
 from synthgen.run.preflight import check_adapters, check_tracking, check_workers, compile_grammars
 from synthgen.run.prepare import Prepared, prepare, rule_checks
 from synthgen.run.resumable import in_words
 from synthgen.run.running import Running
 from synthgen.run.runtime.signals import signals_interrupt
-from synthgen.run.session import MakeLooping, Session
+from synthgen.run.session import LoopFactory, Session
 from synthgen.run.shares import is_shard
 from synthgen.run.training import strategy_gains, train
 from synthgen.run.versions import versions
 from synthgen.tasks.assets import MissingError
 
 
-def start(config: Config, bases: list[Path], say: Callable[[str], None], looping: MakeLooping = Running) -> int:
-    """Start a new run and return the exit code. `looping` makes what runs its loop."""
+def start(config: Config, bases: list[Path], say: Callable[[str], None], make_loop: LoopFactory = Running) -> int:
+    """Start a new run and return the exit code. `make_loop` returns the object that runs its loop."""
     with signals_interrupt():
         check_tracking(config)
         prepared = prepare(config, bases)
@@ -50,18 +50,18 @@ def start(config: Config, bases: list[Path], say: Callable[[str], None], looping
         fit_prompts(prepared)  # refuses a seed that fits no prompt before the run folder is made
     for line in notices(prepared):
         say(line)
-    return _begin(prepared, folder, {}, [], {}, say, looping=looping)
+    return _begin(prepared, folder, {}, [], {}, say, make_loop=make_loop)
 
 
-def resume(folder: Path, config: Config, say: Callable[[str], None], looping: MakeLooping = Running) -> int:
+def resume(folder: Path, config: Config, say: Callable[[str], None], make_loop: LoopFactory = Running) -> int:
     """Continue a run with its saved config and changed budgets, and return the exit code.
 
-    `looping` makes what runs its loop.
+    `make_loop` makes what runs its loop.
     """
     check_writable(folder)
     if is_shard(folder):
         raise RunFolderError(
-            f"{folder} is a shard of {folder.parents[1]}, and goes on with it: synthgen resume {folder.parents[1]}"
+            f"{folder} is a shard of {folder.parents[1]}, which is resumed as a whole: synthgen resume {folder.parents[1]}"
         )
     check_tracking(config)
     with Reader(folder / "ledger.sqlite") as reader:
@@ -90,7 +90,7 @@ def resume(folder: Path, config: Config, say: Callable[[str], None], looping: Ma
             ledger.set_meta("config", to_json(prepared.config))
             ledger.set_meta("target", prepared.target)
             with taking_answers(folder, ledger):
-                return Session(prepared, folder, ledger, looping=looping).run()
+                return Session(prepared, folder, ledger, make_loop=make_loop).run()
 
 
 def fork(source: Path, config: Config, say: Callable[[str], None]) -> int:
@@ -197,7 +197,7 @@ def _begin(
     vectors: dict[str, Vector],
     say: Callable[[str], None],
     answers: Sequence[PersonAnswer] = (),
-    looping: MakeLooping = Running,
+    make_loop: LoopFactory = Running,
 ) -> int:
     """Make the run folder and its ledger, and run the first session."""
     if is_unnamed(prepared.config):
@@ -213,7 +213,7 @@ def _begin(
         ):
             write_config(prepared, folder)
             with taking_answers(folder, ledger):
-                return Session(prepared, folder, ledger, looping=looping).run()
+                return Session(prepared, folder, ledger, make_loop=make_loop).run()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from synthgen.diversity.drift import Alarm, DriftWatch
+from synthgen.diversity.drift import Alarm, DriftMonitor
 from synthgen.engines.window import Window
 from synthgen.errors import FatalRequestError, PoisonError, RetryableError, TooLongError
 from synthgen.generate import repair
@@ -33,8 +33,8 @@ Worked = tuple[str, list[Candidate]]
 """The final state of a slot, and its candidates with the verdicts of the arriving checks."""
 Working = tuple[PlannedSlot, asyncio.Task[Worked]]
 Boundary = Callable[[int, Callable[[], bool]], Awaitable[bool]]
-"""Does what is due before a slot is settled, given the slot and a function that returns True once the loop is closing.
-Returns False if that stopped it from being done."""
+"""Called before a slot is settled, with the slot and a function that returns True once the loop is closing. Returns
+False if the closing of the loop interrupted it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Parts:
     chain: Chain
     planner: Planner
     rules: StopRules
-    drift: DriftWatch
+    drift: DriftMonitor
     ledger: Ledger
     spending: Spending
     shorten: Callable[[PlannedSlot, Sequence[Sample], TooLongError], Awaitable[PlannedSlot | None]]
@@ -190,7 +190,7 @@ class Loop:
         return "settled", candidates
 
     async def _write(self, planned: PlannedSlot) -> list[Candidate]:
-        """Return what the model writes for a slot. Show fewer samples if the prompt is too long, while that is possible."""
+        """Return the candidates of a slot. Show fewer samples if the prompt is too long, while that is possible."""
         parts = self._parts
         while True:
             shown = [parts.corpus.samples[parent] for parent in planned.parents]

@@ -1,4 +1,4 @@
-"""Write down what happens in a session, in the ledger and events.jsonl, and show it on the display."""
+"""Write the events of a session to the ledger and events.jsonl, and show them on the display."""
 
 import json
 import time
@@ -58,11 +58,11 @@ class Notes:
         self._ledger.set_meta("seconds", vars(self.seconds))
 
     def note_engine(self, **info: Any) -> None:
-        """Write to the ledger what is known about the engine and the judge's own endpoints."""
+        """Write the known facts about the engine and the judge's own endpoints to the ledger."""
         self._engine_info |= info
         self._ledger.set_meta("engine", self._engine_info)
 
-    def engine_news(self, kind: str, news: str) -> None:
+    def engine_event(self, kind: str, news: str) -> None:
         """Write and show a change of an engine's state."""
         self.event(kind, {"why": news})
         self._display.say(news)
@@ -87,7 +87,7 @@ class Notes:
             replicas = {"replicas": dict(servers)} if servers and len(servers) > 1 else {}
             self.event("progress", {**figures, "rejected": dict(progress.rejected), **cost, **replicas})
 
-    def student_tick(self, progress: student.Progress) -> None:
+    def student_tick(self, progress: student.TrainingProgress) -> None:
         """Show the training's progress, and write it now and then."""
         self._display.student(progress.line())
         if self._is_due():

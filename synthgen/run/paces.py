@@ -1,7 +1,7 @@
 """Remember in the user's cache how fast students are trained on this machine.
 
-The loop of a later run, even of the first run of another task, can then tell how long its student takes. Paces are kept
-for each setting of the student, kind of task, and length of text, in steps of a factor of two.
+The loop of a later run, even of the first run of another task, can then estimate the time of its student. Paces are
+kept for each setting of the student, kind of task, and length of text, in steps of a factor of two.
 """
 
 import contextlib

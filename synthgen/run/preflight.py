@@ -1,4 +1,4 @@
-"""Check what takes seconds before an engine starts: adapters, the tracker, the student's workers, grammars."""
+"""Make the checks that take seconds, before an engine starts: adapters, the tracker, the student's workers, grammars."""
 
 from pathlib import Path
 

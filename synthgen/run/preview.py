@@ -25,7 +25,7 @@ from synthgen.run.preflight import check_adapters, compile_grammars
 from synthgen.run.prepare import Prepared, prepare
 from synthgen.run.runtime.signals import signals_interrupt
 from synthgen.run.session import Session
-from synthgen.student.outlook import measured, outlook
+from synthgen.student.estimate import estimate, measured
 from synthgen.tasks.task import as_text
 
 _SHOWN = 8
@@ -93,7 +93,7 @@ def _student(config: Config, prepared: Prepared, target: int) -> int:
     if not seeds:
         print(
             plain.clean(
-                f"student     {outlook(task, cfg, seeds, target, prepared.eval_rows).words()}, after the samples"
+                f"student     {estimate(task, cfg, seeds, target, prepared.eval_rows).words()}, after the samples"
             )
         )
         return ExitCode.OK
@@ -103,7 +103,7 @@ def _student(config: Config, prepared: Prepared, target: int) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     remember(replace(prepared, config=config), paces)  # for the loop of the run that follows
-    found = outlook(task, cfg, seeds, target, prepared.eval_rows, paces)
+    found = estimate(task, cfg, seeds, target, prepared.eval_rows, paces)
     print(
         plain.clean(f"student     {found.words()}, after the samples; measured with a few training steps on the seeds")
     )

@@ -19,7 +19,8 @@ WINDOW = "window"
 
 
 def known_window(path: Path) -> list[Json]:
-    """Return what earlier sessions learnt of the engine, as a dialect that has only a window; an empty list if nothing."""
+    """Return the engine's window, if earlier sessions found it, as a dialect that has only a window; else an empty
+    list."""
     with Reader(path) as reader:
         return [] if (size := reader.meta(WINDOW)) is None else [{"window": size}]
 
@@ -46,7 +47,7 @@ class Refitting:
 
     async def shorter(self, planned: PlannedSlot, shown: Sequence[Sample], error: TooLongError) -> PlannedSlot | None:
         """Return the slot with the samples that fit into its prompt; None if the prompt cannot be shorter."""
-        await self.learn(error)
+        await self.adopt_window(error)
         left = self._prepared.prompting.fitting(planned.label, shown)
         if len(left) == len(shown):
             return None
@@ -54,7 +55,7 @@ class Refitting:
         self._ledger.shorten(planned.slot, parents)
         return planned.model_copy(update={"parents": parents})
 
-    async def learn(self, error: TooLongError) -> None:
+    async def adopt_window(self, error: TooLongError) -> None:
         """Keep all prompts within the window that a refusal names, if it is smaller than the one known so far."""
         size = named_window(str(error))
         async with self._lock:

@@ -50,7 +50,8 @@ def cure(words: str) -> str:
 
 
 def in_environment(words: str) -> bool:
-    """Return True for a refusal that is cured outside of the config, so that the same run can go on: that of the API key."""
+    """Return True for a refusal whose cure is outside of the config, so that the same run can continue: that of the API
+    key."""
     return bool(re.search(r"answered 40[13]\b", words))
 
 

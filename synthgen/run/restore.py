@@ -106,7 +106,7 @@ def inherited_labels(reader: Reader) -> list[str | None]:
 
 
 def strategy_given(path: Path, strategy: str) -> list[Json]:
-    """Return what the planned slots and inherited samples of a strategy were given, in order."""
+    """Return `given` of the planned slots and inherited samples of a strategy, in order."""
     with Reader(path) as reader:
         sql = (
             f"SELECT {reader.given_column} FROM slots WHERE strategy = ? UNION ALL"

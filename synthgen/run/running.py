@@ -27,7 +27,7 @@ from synthgen.numerics.blas import one_core
 from synthgen.records import Engine, Json
 from synthgen.run.asking import AskAfter, calibration_rows
 from synthgen.run.budget import StopRules
-from synthgen.run.build import begin_strategies, chain, count_planned, deciding, load_corpus, price_of, watch
+from synthgen.run.build import begin_strategies, chain, count_planned, deciding, drift_monitor, load_corpus, price_of
 from synthgen.run.continues import check_dialects
 from synthgen.run.corpus import Corpus
 from synthgen.run.display import Display
@@ -46,7 +46,7 @@ from synthgen.run.restore import Restored, replan, restore, strategy_given
 from synthgen.run.runtime.heap import seldom_collected
 from synthgen.run.spending import Spending, spent
 from synthgen.student.clock import Paces
-from synthgen.student.outlook import outlook
+from synthgen.student.estimate import estimate
 
 _LATE_GRACE = 3.0  # seconds for chat requests in flight when a run stops whose other answers come late
 
@@ -111,7 +111,7 @@ class Running:
         embedder = Embedder(await asyncio.to_thread(make_encoder, config.diversity, free))
         try:
             filters, corpus, seed_vectors = await load_corpus(prepared, ledger, embedder, planner, self._exchange)
-            drift, alarms = await watch(prepared, ledger, seed_vectors)
+            drift, alarms = await drift_monitor(prepared, ledger, seed_vectors)
             for alarm in alarms:  # a killed session may not have written some of them to the ledger
                 if (alarm.figure, alarm.slot) not in state.alarms:
                     self._notes.alarm(alarm)
@@ -132,7 +132,7 @@ class Running:
                 self._display.say(line)
             judge = self._judge(recorder, labels, fitted, corpus)
             refitting = Refitting(prepared, ledger, dialects, judge, self._display.say)
-            judge.on_too_long(refitting.learn)
+            judge.on_too_long(refitting.adopt_window)
             await judge.ready(planner.frontier)
             rules.watch(lambda: judge.alarm)
             checks = await chain(prepared, ledger, embedder, seed_vectors, filters, corpus, labels, judge, rules)
@@ -205,12 +205,12 @@ class Running:
         config, prepared, notes = self._config, self._prepared, self._notes
         restarts = config.engine.capabilities.restarts_per_hour
         self._engine = self._supervisor = Supervisor(
-            started, self._start_engine, restarts, notes.engine_news, state.deaths, state.quarantined
+            started, self._start_engine, restarts, notes.engine_event, state.deaths, state.quarantined
         )
         state.progress.started = time.monotonic()  # the engine's start does not count as time of the loop
         judges = JudgeEngines(config.judge.engine, config.judge.panel)
         self._engine = await judges.started(
-            self._supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, notes.engine_news
+            self._supervisor, prepared.judge_grammars, prepared.judge_adapters, self._display.say, notes.engine_event
         )
         if about := judges.about():
             notes.note_engine(judge=about)
@@ -225,7 +225,7 @@ class Running:
         rated = calibration_rows(prepared, self._ledger.path)
         return Judge(
             prepared.task, fitted.judge, prepared.prompts, prepared.seeds, corpus.samples.__getitem__, rated, recorder,
-            run.own_seed, run.round_slots, self._ledger.set_meta, self._notes.engine_news, labels,
+            run.own_seed, run.round_slots, self._ledger.set_meta, self._notes.engine_event, labels,
             prepared.adapters.names()["judge"], self._config.model.thinking_tokens,
         )  # fmt: skip
 
@@ -233,7 +233,7 @@ class Running:
         began = time.monotonic()
         engine = await start_engine(
             self._config, self._prepared.engine_grammars, self._folder, self._limits, self._display.say,
-            self._notes.engine_news, self._prepared.engine_adapters,
+            self._notes.engine_event, self._prepared.engine_adapters,
         )  # fmt: skip
         seconds = time.monotonic() - began
         self._notes.seconds.engine_start += seconds
@@ -264,7 +264,7 @@ class Running:
         paces = Paces(**known) if known else remembered(prepared)
         seeds = [seed.data for seed in prepared.seeds]
         found = await asyncio.to_thread(
-            outlook, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows, paces
+            estimate, prepared.task, config.student, seeds, prepared.target, prepared.eval_rows, paces
         )
         words = found.words()
         if found.seconds is None:

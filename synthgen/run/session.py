@@ -23,8 +23,8 @@ from synthgen.ledger.durable import is_refused_write
 from synthgen.records import Json
 from synthgen.report.strategies import GAINS
 from synthgen.run.asking import ASK_AFTER
+from synthgen.run.continuation import fork_into, relative, resume_command
 from synthgen.run.display import Display
-from synthgen.run.going_on import fork_into, relative, resume_command
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
 from synthgen.run.refusal import REFUSED, cure, in_environment, is_empty, mostly_thought, refused
@@ -39,7 +39,7 @@ _EXIT_CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal"
 DrainWith = Callable[[Callable[[], object]], None]
 
 
-class Looping(Protocol):
+class LoopRunner(Protocol):
     """Run the loop of a session, as `Running` does. The samples come into the ledger of the session."""
 
     async def loop(self) -> str:
@@ -47,24 +47,24 @@ class Looping(Protocol):
         ...
 
 
-MakeLooping = Callable[[Prepared, Path, Ledger, Display, Notes, DrainWith], Looping]
+LoopFactory = Callable[[Prepared, Path, Ledger, Display, Notes, DrainWith], LoopRunner]
 
 
 class Session:
     """Run one session in a run folder that this process has locked. The ledger may be new or have earlier sessions.
 
-    `endless` is True for a run without a real target, such as a preview; the display then shows none. `looping` makes
-    what runs the loop.
+    `endless` is True for a run without a real target, such as a preview; the display then shows none. `make_loop`
+    returns the object that runs the loop.
     """
 
     def __init__(
-        self, prepared: Prepared, folder: Path, ledger: Ledger, endless: bool = False, looping: MakeLooping = Running
+        self, prepared: Prepared, folder: Path, ledger: Ledger, endless: bool = False, make_loop: LoopFactory = Running
     ) -> None:
         self._prepared = prepared
         self._config = prepared.config
         self._folder = folder
         self._ledger = ledger
-        self._looping = looping
+        self._make_loop = make_loop
         self._display = Display(prepared.config.run.name, None if endless else prepared.target)
         self._notes = Notes(folder, ledger, self._display)
         self._refused = ""
@@ -118,10 +118,11 @@ class Session:
             return is_empty(reader)
 
     def _where_to_change(self, failure: str) -> str:
-        """Return the words that lead from a refusal to the fork that the last line offers; empty where it offers none."""
+        """Return the sentence that explains the fork in the last line after a refusal; empty if the last line offers no
+        fork."""
         if self._is_empty() or waiting(self._folder) or in_environment(failure):
             return ""
-        return "; add the changed key to the command below, which goes on with the accepted samples in a new folder"
+        return "; add the changed key to the command below, which continues with the accepted samples in a new folder"
 
     def gather(self) -> tuple[str, str]:
         """Run only the loop. Return the name of the rule that stopped it, and the failure if there was one."""
@@ -134,7 +135,7 @@ class Session:
         self._ledger.begin_session(__version__)
         self._notes.event("started", {"pid": os.getpid()})
         try:
-            running = self._looping(
+            running = self._make_loop(
                 self._prepared, self._folder, self._ledger, self._display, self._notes, self._drain_with
             )
             reason = event_loop.run(self._loop(running))
@@ -226,7 +227,7 @@ class Session:
             more += fork_into(self._folder)
         return resume_command(self._folder, self._config.budget, reason, budget_usd, more)
 
-    async def _loop(self, running: Looping) -> str:
+    async def _loop(self, running: LoopRunner) -> str:
         task = asyncio.current_task()
         assert task is not None
         self._drain_with(task.cancel)

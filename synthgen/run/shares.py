@@ -22,22 +22,22 @@ _ALONE = {
 
 
 @dataclass(frozen=True)
-class Goal:
-    """Hold what a shard should accept."""
+class ShardGoal:
+    """Hold the numbers of samples that a shard should accept."""
 
     target: int
     quotas: Mapping[str, int]
     """Samples of each label; empty for a task without labels."""
 
-    def with_lost(self, lost: Mapping[str, int]) -> "Goal":
+    def with_lost(self, lost: Mapping[str, int]) -> "ShardGoal":
         """Return the goal with the samples that a merge dropped, which the shard makes again.
 
         `lost` counts them by label; the key of a sample without a label is an empty text.
         """
         if not self.quotas:
-            return Goal(self.target + sum(lost.values()), {})
+            return ShardGoal(self.target + sum(lost.values()), {})
         quotas = {label: count + lost.get(label, 0) for label, count in self.quotas.items()}
-        return Goal(sum(quotas.values()), quotas)
+        return ShardGoal(sum(quotas.values()), quotas)
 
     def lacks(self, accepted: Mapping[str, int]) -> int:
         """Return how many samples are missing, given those accepted by label."""
@@ -84,10 +84,10 @@ def check(config: Config, labels: Sequence[str], target: int) -> None:
         )
     goals(config, labels, target)
     for number in range(config.shards):
-        shard_config(config, Path(), number, Goal(1, {}), None if kind in ("vllm", "ray") else config.engine)
+        shard_config(config, Path(), number, ShardGoal(1, {}), None if kind in ("vllm", "ray") else config.engine)
 
 
-def goals(config: Config, labels: Sequence[str], target: int) -> list[Goal]:
+def goals(config: Config, labels: Sequence[str], target: int) -> list[ShardGoal]:
     """Return the goal of each shard. Their targets, and their numbers of each label, add up to those of the run."""
     budget, count = config.budget, config.shards
     if target < count:
@@ -103,17 +103,17 @@ def goals(config: Config, labels: Sequence[str], target: int) -> list[Goal]:
         level, extra = divmod(target, max(1, len(labels)))
         whole = {label: level + (place < extra) for place, label in enumerate(labels)}
     if not labels:
-        return [Goal(share, {}) for share in divided(target, count)]
+        return [ShardGoal(share, {}) for share in divided(target, count)]
     quotas: list[dict[str, int]] = [{} for _ in range(count)]
     turn = 0  # the shard whose turn it is to get one sample more
     for label, wanted in whole.items():
         for number, part in enumerate(divided(wanted, count, turn)):
             quotas[number][label] = part
         turn = (turn + wanted) % count
-    return [Goal(sum(own.values()), own) for own in quotas]
+    return [ShardGoal(sum(own.values()), own) for own in quotas]
 
 
-def shard_config(config: Config, folder: Path, number: int, goal: Goal, engine: EngineConfig | None) -> Config:
+def shard_config(config: Config, folder: Path, number: int, goal: ShardGoal, engine: EngineConfig | None) -> Config:
     """Return the config of one shard, counted from 0. `engine` is the config of the engine that all shards share.
 
     None stands for servers that are not started yet. Raise ConfigError where a limit is too small to be shared.

@@ -1,7 +1,7 @@
-"""Count what a run's requests cost, and keep the cost within a budget.
+"""Count the cost of a run's requests, and keep it within a budget.
 
-What a slot in flight will cost is not known. It is taken to cost as much as the dearest request so far of each kind, so
-that fewer and fewer slots are in flight as the budget comes to its end.
+The cost of a slot in flight is unknown. It is estimated by the most expensive request of each kind so far. Fewer and
+fewer slots are therefore in flight towards the end of the budget.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _FIRST = 4  # slots in flight until one is finished, because the cost of a slot 
 
 @dataclass(frozen=True)
 class Spent:
-    """Hold what earlier sessions of a run have spent, in US dollars."""
+    """Hold the spending of earlier sessions of a run, in US dollars."""
 
     usd: float | None = None
     """None where no request had a price."""
@@ -107,5 +107,5 @@ def _kind(request: Request, slot: int) -> str:
 
 
 def spent(reader: Reader) -> Spent:
-    """Return what a run has spent so far."""
+    """Return the spending of a run so far."""
     return Spent(reader.spent(), reader.dearest())

@@ -17,7 +17,7 @@ from synthgen.report import plain
 from synthgen.report.figures import incidents
 from synthgen.report.view import open_ledger, rounded
 from synthgen.run.budget import time_left
-from synthgen.run.going_on import resume_command
+from synthgen.run.continuation import resume_command
 from synthgen.run.refusal import REFUSED, is_empty
 from synthgen.run.shares import STATE, is_shard, shard_folders
 

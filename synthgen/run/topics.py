@@ -1,4 +1,4 @@
-"""Let the model write the topics of the strategy `taxonomy` without a run, or read those of a run."""
+"""Let the model write topics for the strategy `taxonomy` without a run, or read the topics of a run."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Train and score the student on what a run's ledger holds."""
+"""Train and score the student on the samples in a run's ledger."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def train(
     folder: Path,
     say: Callable[[str], None],
     again: bool,
-    watch: Callable[[student.Progress], None] | None = None,
+    watch: Callable[[student.TrainingProgress], None] | None = None,
 ) -> Json:
     """Train the student on the ledger's samples, score it, and return its metrics.
 
@@ -53,7 +53,7 @@ def train(
 
 
 def strategy_gains(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> Json | None:
-    """Return what the frozen student owes to the samples of each strategy, as `student.contribution` describes it.
+    """Return the frozen student's gain by the samples of each strategy, as `student.contribution` describes it.
 
     Return None where this cannot be measured: without a student, labels or eval rows, or with samples of one strategy.
     """
@@ -68,7 +68,7 @@ def strategy_gains(prepared: Prepared, folder: Path, say: Callable[[str], None])
         groups.setdefault(sample.strategy, []).append(training_row(sample, found))
     if len(groups) < 2:
         return None
-    say(f"what the student owes to each of {len(groups)} strategies")
+    say(f"measuring the student's gain by the samples of each of {len(groups)} strategies")
     from synthgen.student.contribution import contributions
 
     try:
@@ -76,7 +76,7 @@ def strategy_gains(prepared: Prepared, folder: Path, say: Callable[[str], None])
             task, config.student, [seed.data for seed in prepared.seeds], groups, prepared.eval_rows, config.run.seed
         )
     except UserError as error:  # the student is trained and scored, so its run must not fail for this
-        say(f"what the student owes to each strategy is not known: {error}")
+        say(f"the student's gain by each strategy could not be measured: {error}")
         return None
 
 

@@ -1,9 +1,8 @@
 """Refuse a config that runs code, makes Hydra write files, or holds a secret.
 
-Hydra's own settings can name classes to build (launcher, sweeper, callbacks), logging handlers, and
-packages to import. Any file of a config from somebody else's folder can change these settings. Every
-config that Hydra composes is therefore checked before Hydra acts on it. `launchers` says what the command
-line may choose.
+Hydra's own settings can name classes to build (launcher, sweeper, callbacks), logging handlers, and packages to import.
+Any file of a config from somebody else's folder can change these settings. Every config that Hydra composes is
+therefore checked before Hydra acts on it. `launchers` lists the settings that the command line may choose.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Make the markers that stand around an untrusted text in a prompt."""
+"""Make the markers that delimit an untrusted text in a prompt."""
 
 from synthgen.records import content_id
 

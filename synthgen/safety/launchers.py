@@ -1,8 +1,8 @@
 """Choose how the runs of a sweep are started, from the command line alone: Hydra's launchers, and its Optuna sweeper.
 
-Hydra's plugins are classes that a config names, so that a file may not choose them; see `config_guard`. The command line
-may, by name, and may set those of their settings that are numbers or plain names. Settings that hold commands, such as
-`setup` and `srun_args` of submitit, are refused.
+Hydra's plugins are classes that a config names. A file must therefore not choose them; see `config_guard`. The command
+line may choose them by name, and may set their settings that are numbers or plain names. Settings that hold commands,
+such as `setup` and `srun_args` of submitit, are refused.
 """
 
 import importlib.util
@@ -88,7 +88,7 @@ class Chosen:
         ]
 
     def expected(self, kind: str, composed: Json) -> Json | None:
-        """Return what Hydra's settings of a kind must be: the plugin's own, with those of the command line.
+        """Return the expected settings of Hydra for a kind: the plugin's own, overridden by those of the command line.
 
         Return None where the command line chose no plugin of this kind. `composed` has the settings as Hydra composed
         them, whose values are taken for the keys of the command line.

@@ -1,4 +1,4 @@
-"""Split a run's samples into training, validation and left-out ones, in one way for export, student and summary."""
+"""Split a run's samples into training, validation and left-out ones, in the same way for export, student and summary."""
 
 from collections import Counter
 from collections.abc import Sequence

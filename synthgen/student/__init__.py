@@ -19,7 +19,7 @@ from synthgen.student import kinds
 from synthgen.student.arms import assess, compare, fit_alone
 from synthgen.student.bias import swap_figures
 from synthgen.student.binding import binding
-from synthgen.student.clock import Clock, Progress, lines
+from synthgen.student.clock import Clock, TrainingProgress, lines
 from synthgen.student.config import (
     ClassifierConfig,
     FrozenConfig,
@@ -46,11 +46,11 @@ __all__ = [
     "FrozenConfig",
     "GeneratorConfig",
     "PreferenceConfig",
-    "Progress",
     "RetrieverConfig",
     "StudentConfig",
     "TaggerConfig",
     "TrainingConfig",
+    "TrainingProgress",
     "TrainingRow",
     "answers_to",
     "bias",
@@ -74,11 +74,12 @@ def train(
     say: Callable[[str], None],
     again: bool = True,
     set_aside: Mapping[str, int] | None = None,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Callable[[TrainingProgress], None] | None = None,
 ) -> Json:
-    """Train and score three arms: seeds, seeds with label rows, and these with synthetic rows. Return the metrics.
+    """Train and score three arms: seeds; seeds and label rows; seeds, label rows and synthetic rows.
 
-    Without seeds there is no arm of seeds: the metrics' `seeds_only` is None, and the second arm has label rows alone.
+    Return the metrics. Without seeds there is no arm of seeds: the metrics' `seeds_only` is None, and the second arm
+    has label rows alone.
 
     The student of the last arm is saved in `out`. Label rows are the labels' names and meanings, if `cfg.label_rows`
     gives them weight. `arms.assess` describes the metrics.
@@ -95,7 +96,7 @@ def train(
     Raise InputError when there is no row to train on, and WriteError when the disk refuses the student.
     """
     from synthgen.student.card import model_card
-    from synthgen.student.training import quiet, surroundings, use_all_cores
+    from synthgen.student.training import environment, quiet, use_all_cores
 
     real, written = as_rows(task, seeds), as_rows(task, synthetic, synthetic=True)
     kind = kinds.choose(task, cfg, [row.data for row in real] + list(eval_rows) or [row.data for row in written], say)
@@ -125,7 +126,7 @@ def train(
         workers = workers_for(kind, task, cfg, say, out.with_name(WORKERS_LOG))
         experiment = Experiment(learner, replace(cfg, report_to=report_to), eval_rows, seed, work, say, clock, workers)
         with quiet():
-            work.open({**bound, **surroundings()})
+            work.open({**bound, **environment()})
             with clock.kept(work.times()):
                 found = compare(experiment, real, written, described)
         metrics = {

@@ -23,7 +23,7 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge import calibration as maths
 from synthgen.judge.examples import GOOD, LABEL, RUBRIC
 from synthgen.ledger.durable import read_json, swap_in, sync_tree, training_into, write_json
-from synthgen.records import Exchange, Json
+from synthgen.records import AdapterExample, Json
 from synthgen.student import causal, training
 from synthgen.student.adapter_card import adapter_card
 from synthgen.student.card import published_name
@@ -31,7 +31,7 @@ from synthgen.student.causal import Encoded
 from synthgen.student.checkpoint import Checkpoints
 from synthgen.student.clock import START, STEP, Clock, Fit, lines
 from synthgen.student.config import AdaptConfig, planned_steps
-from synthgen.student.plan import Place, Plan
+from synthgen.student.plan import Plan, TrainingFolders
 from synthgen.student.rows import TrainingRow
 
 METRICS = "metrics.json"
@@ -39,7 +39,7 @@ _NEVER = 1e9  # seconds between checkpoints
 
 
 def train(
-    cfg: AdaptConfig, role: str, model: str, exchanges: Sequence[Exchange], held_out: Sequence[Exchange], out: Path,
+    cfg: AdaptConfig, role: str, model: str, exchanges: Sequence[AdapterExample], held_out: Sequence[AdapterExample], out: Path,
     seed: int, say: Callable[[str], None], revision: str | None = None, trust_remote_code: bool = False,
 ) -> Json:  # fmt: skip
     """Train an adapter of `model` on `exchanges`, write it to `out` and return its metrics.
@@ -80,20 +80,20 @@ def train(
             "steps": plan.steps,
             "settings": {name: value for name, value in asdict(cfg).items() if name != "dir"},
             "seed": seed,
-            "versions": {"synthgen": __version__, **training.surroundings()["library versions"]},
+            "versions": {"synthgen": __version__, **training.environment()["library versions"]},
         }
         with training_into(out):
             _save(adapted, metrics, out)
     return metrics
 
 
-def _learnt(exchanges: Sequence[Exchange]) -> Json:
+def _learnt(exchanges: Sequence[AdapterExample]) -> Json:
     """Count the conversations of each kind, and list the ids of their rows."""
     kinds = Counter(one.kind for one in exchanges)
     return {"kinds": dict(sorted(kinds.items())), "trained_rows": sorted({one.row for one in exchanges})}
 
 
-def encode(tokenizer: Any, exchange: Exchange) -> Encoded:
+def encode(tokenizer: Any, exchange: AdapterExample) -> Encoded:
     """Return the tokens of the prompt, as an engine makes them, followed by those of the answer.
 
     A free-text answer ends with the end-of-turn token. An answer that is chosen from options does not, because there
@@ -131,7 +131,7 @@ def _fitted(
     clock = Clock(watch=lines(say, "adapter"))
     clock.plan([Fit("adapter", "adapter", {START: 1, STEP: plan.steps})])
     clock.begin("adapter")
-    place = Place(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say), clock)
+    place = TrainingFolders(scratch / "logs", "none", Checkpoints(scratch / "checkpoints", _NEVER, say), clock)
     order = plan.order([TrainingRow({"row": number}) for number in range(len(encoded))], cfg.batch_size, weighted=False)
     rows = [
         {"input_ids": ids, "labels": [-100] * start + ids[start:]} for ids, start in (encoded[index] for index in order)
@@ -148,7 +148,7 @@ def _fitted(
     return trainer.model
 
 
-def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded]]) -> Json:
+def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[AdapterExample, Encoded]]) -> Json:
     """Return the loss per answer token and, for a judge, its label accuracy and AUC. A figure without rows is None."""
     losses, tokens = causal.losses(model, tokenizer, [encoded for _, encoded in pairs])
     found: Json = {"loss": float(losses.sum() / tokens.sum()) if len(pairs) else None}
@@ -171,7 +171,7 @@ def _figures(model: Any, tokenizer: Any, pairs: Sequence[tuple[Exchange, Encoded
     return found
 
 
-def _right(one: Exchange, share: Any) -> bool:
+def _right(one: AdapterExample, share: Any) -> bool:
     """Return True if the answer's first token is the most probable of the tokens that begin an option."""
     return bool(share[one.options.index(one.answer)] >= share.max() - 1e-9)
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from synthgen.records import Json
-from synthgen.student.agenda import fits_of, scored_rows
 from synthgen.student.clock import Fit, LimitReachedError
 from synthgen.student.config import StudentConfig
+from synthgen.student.fits import fits_of, scored_rows
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.limit import cut_short
 from synthgen.student.rows import TrainingRow
@@ -31,7 +31,7 @@ from synthgen.student.scores import (
     Floats,
     intervals,
 )
-from synthgen.student.steps import Split, Steps, chosen_steps, split_of
+from synthgen.student.steps import FoldAssignment, Steps, chosen_steps, split_of
 from synthgen.student.work import Done
 
 ARMS = (SEEDS_ONLY, DESCRIBED, SYNTHETIC)
@@ -85,7 +85,9 @@ def compare(
     return metrics | {"verdict": verdict(metrics), "seconds": total}
 
 
-def _planned(experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, repeats: int) -> list[Fit]:
+def _planned(
+    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: FoldAssignment, repeats: int
+) -> list[Fit]:
     held = [int((split.fold == fold).sum()) for fold in split.held_out]
     after = experiment.plan(experiment.learner.steps(len(rows))).last_phase(rows)
     return fits_of(experiment.learner, experiment.cfg, arm, len(rows), held, repeats, len(experiment.eval_rows), after)

@@ -68,8 +68,8 @@ class Checkpoints:
     def write(self, state: Any, model: Any, optimizer: Any, scheduler: Any, last: bool = False) -> None:
         """Write a checkpoint of a finished step.
 
-        If the disk refuses it, complain and go on without this checkpoint, unless it is the `last` one, which workers
-        hand over.
+        If the disk refuses the write, report it and continue without this checkpoint. Raise the error for the `last`
+        checkpoint, from which another process takes the weights of workers.
         """
         began = time.monotonic()
         weights, kept = self._parts(model, optimizer)
@@ -86,7 +86,7 @@ class Checkpoints:
             if last or not is_refused_write(error):
                 raise
             shutil.rmtree(folder, ignore_errors=True)  # frees the disk space for complete checkpoints
-            self._complain(f"{folder}: a checkpoint could not be written ({error}); the training goes on without it")
+            self._complain(f"{folder}: a checkpoint could not be written ({error}); the training continues without it")
         else:
             for old in self._all()[:-_KEPT]:
                 shutil.rmtree(old)

@@ -16,7 +16,7 @@ from synthgen.student.config import ClassifierConfig, planned_steps
 from synthgen.student.encoders import fresh, saved
 from synthgen.student.inputs import Inputs, inputs_of, swapped
 from synthgen.student.labels import answers_of
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.pooling import add_mean_layer, use_mean
 from synthgen.student.rows import TrainingRow, balance, weights_of
 from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
@@ -46,7 +46,9 @@ class Classifier:
     def stratum(self, row: TrainingRow) -> str:
         return self._answers.stratum(row)
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> "Student":
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> "Student":
         """Load the encoder, and train it as planned with a head that starts from a regression or at random."""
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
@@ -203,7 +205,7 @@ def _cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) ->
 
 
 def _binary_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG001
-    """Return the mean loss of the batch, for labels of which each is independent of the others."""
+    """Return the mean loss of the batch, for labels that are independent of each other."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     targets, weights = labels[:, :-1], labels[:, -1]

@@ -68,7 +68,7 @@ class Paces:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Describe the current state of a training.
 
     `left` is in seconds, or None if it is not known yet. It includes the scoring only if `whole` is true.
@@ -105,7 +105,7 @@ class Clock:
     def __init__(
         self,
         limit: float = math.inf,
-        watch: Callable[[Progress], None] = lambda _: None,
+        watch: Callable[[TrainingProgress], None] = lambda _: None,
         now: Now | None = None,
         keep: Callable[[Json], None] = lambda _: None,
     ) -> None:
@@ -259,12 +259,12 @@ class Clock:
         for name in names:
             self._fits.pop(name, None)
 
-    def progress(self) -> Progress:
+    def progress(self) -> TrainingProgress:
         """Return the current state of the training."""
         fit = self._current or Fit("", "", {})
         left, whole = self._left()
         enough = self._measured >= _LEAST_SECONDS and (not fit.steps or self._units.get(STEP, 0) >= _LEAST_STEPS)
-        return Progress(
+        return TrainingProgress(
             what=fit.what,
             fit=min(len(self._done) + 1, max(len(self._fits), 1)),
             fits=max(len(self._fits), 1),
@@ -307,12 +307,14 @@ class Clock:
             self._watch(self.progress())
 
 
-def lines(say: Callable[[str], None], subject: str = "student", now: Now | None = None) -> Callable[[Progress], None]:
-    """Return a function that says a line of progress at most every half minute."""
+def lines(
+    say: Callable[[str], None], subject: str = "student", now: Now | None = None
+) -> Callable[[TrainingProgress], None]:
+    """Return a function that prints a line of progress at most every half minute."""
     clock = now or time.monotonic
     told = clock()
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: TrainingProgress) -> None:
         nonlocal told
         if clock() - told >= _LINE_SECONDS:
             told = clock()

@@ -1,4 +1,4 @@
-"""Measure what a student owes to each group of its synthetic rows, such as the samples of one strategy.
+"""Measure a student's gain by each group of its synthetic rows, such as the samples of one strategy.
 
 It leaves one group out at a time. The student is always the frozen one, because fitting it takes seconds.
 """
@@ -31,7 +31,7 @@ def contributions(
     seed: int,
     say: Callable[[str], None] = lambda _: None,
 ) -> Json:
-    """Return {metric, eval_rows, confidence, total, gains}: what the frozen student owes to the groups of rows.
+    """Return {metric, eval_rows, confidence, total, gains}: the frozen student's gain by each group of rows.
 
     `gains` has {metric, is_share, mean, low, high, share} for each group: the figure with all rows, minus the figure
     without the rows of the group. Above 0, the rows helped. The interval is a paired bootstrap over the eval rows. A

@@ -19,7 +19,7 @@ from synthgen.records import Json
 from synthgen.student.config import FrozenConfig
 from synthgen.student.inputs import TEXT, Pair, form_of, inputs_of
 from synthgen.student.labels import answers_of, refuse_others
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow, balance, merged
 from synthgen.student.scores import Figures, Floats, binary_log_loss, log_loss
 from synthgen.student.vectors import embed, vectors_of
@@ -42,7 +42,8 @@ Inputs = Sequence[str] | Sequence[Pair] | Floats
 class FrozenStudent:
     """Predict labels by logistic regression on vectors: multinomial, or one for each label if they are `independent`.
 
-    `labels` are in the order of the columns of the probabilities. `form` is what it reads: texts or pairs of texts.
+    `labels` are in the order of the columns of the probabilities. `form` is the form of its input: texts or pairs of
+    texts.
     """
 
     def __init__(
@@ -215,7 +216,13 @@ class Frozen:
     def stratum(self, row: TrainingRow) -> str:
         return self._answers.stratum(row)
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> FrozenStudent:  # noqa: ARG002
+    def fit(
+        self,
+        rows: Sequence[TrainingRow],
+        plan: Plan,
+        place: TrainingFolders,  # noqa: ARG002
+        probe: Probe | None = None,  # noqa: ARG002
+    ) -> FrozenStudent:
         """Fit a regression on the rows' vectors. Copies of a row are merged into one row of more weight."""
         found = merged(rows)
         form = form_of(self._task)

@@ -19,7 +19,7 @@ from synthgen.student.chat import Chat, Masked
 from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.metrics import Metric, chosen
 from synthgen.student.metrics.grounded import tested
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, text_figures
 from synthgen.student.turns import answered, asked, complete, conversation, longest_answer, read_target, write_target
@@ -76,7 +76,9 @@ class Generator:
     def stratum(self, row: TrainingRow) -> str:  # noqa: ARG002
         return ""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Student:
         """Load the model, train an adapter as planned, and merge the adapter.
 
         A row is used in proportion to its weight, because TRL's loss has no weights.
@@ -88,7 +90,7 @@ class Generator:
         set_seed(plan.seed)
         path = resolve(self.cfg.model, self._say)
         with training.loading(self._key, path):
-            student = self.load(Path(path), causal.UNPLACED if place.crew.sharded else None)
+            student = self.load(Path(path), causal.UNPLACED if place.workers.sharded else None)
         arguments = training.arguments(self.cfg, plan, place)
         rows, encoded = self._learnt(student, rows)
         data = [

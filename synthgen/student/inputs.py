@@ -16,7 +16,7 @@ TEXT, PAIR, SYMMETRIC = "text", "pair", "symmetric pair"
 
 
 def form_of(task: Task) -> str:
-    """Return what a student of this task reads."""
+    """Return the form of the input of a student of this task."""
     if not task.is_pair:
         return TEXT
     return SYMMETRIC if task.symmetric else PAIR

@@ -17,12 +17,12 @@ from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
 from synthgen.student.encoders import fresh, saved
 from synthgen.student.labels import headline_of
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints, confusion, span_figures
-from synthgen.student.spans import OUTSIDE, Spans, choice_field, shown, to_spans, to_tags
+from synthgen.student.spans import OUTSIDE, SpanTargets, choice_field, shown, to_spans, to_tags
 from synthgen.student.tagger import count_spans, span_classes
-from synthgen.student.words import UNTAGGED, Text, check_fast, read
+from synthgen.student.words import UNTAGGED, TokenizedText, check_fast, read
 from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
@@ -36,10 +36,10 @@ class Student:
     tokenizer: Any
     tags: int
 
-    def read(self, texts: Sequence[str]) -> list[Text]:
+    def read(self, texts: Sequence[str]) -> list[TokenizedText]:
         return read(self.tokenizer, texts) if texts else []
 
-    def answers(self, texts: Sequence[Text]) -> tuple[list[list[str]], Floats]:
+    def answers(self, texts: Sequence[TokenizedText]) -> tuple[list[list[str]], Floats]:
         """Return the most probable tag of every word, O for words that are cut off, and the choices' probabilities."""
         names = self.model.config.id2label
         tags = [[OUTSIDE] * len(text.words) for text in texts]
@@ -73,7 +73,7 @@ class IntentTagger:
         self._task = task
         self._field = str(choice_field(task))
         self._choices = [str(value) for value in task.schema["properties"][self._field]["enum"]]
-        self._spans = Spans(task)
+        self._spans = SpanTargets(task)
         self._say = say
 
     @property
@@ -86,7 +86,9 @@ class IntentTagger:
     def stratum(self, row: TrainingRow) -> str:
         return str(row.data[self._field])
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Student:
         """Load the encoder, and train it with new heads as planned. A row is used in proportion to its weight."""
         from transformers import Trainer, TrainingArguments, set_seed
 

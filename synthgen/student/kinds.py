@@ -105,9 +105,9 @@ def build(kind: str, task: Task, cfg: StudentConfig, say: Say, rows: Sequence[Tr
 
             return Retriever(task, cfg.retriever, say, rows)
         case "preference":
-            from synthgen.student.preference import Preference
+            from synthgen.student.preference import PreferenceLearner
 
-            return Preference(task, cfg.preference, say, cfg.fsdp)
+            return PreferenceLearner(task, cfg.preference, say, cfg.fsdp)
         case _:
             from synthgen.student.generator import Generator
 

@@ -35,7 +35,7 @@ class Answers(Protocol):
         """Return the loss of each row by which the regularisation is chosen, for targets of shape (rows, labels)."""
 
     def scores(self, probabilities: Floats) -> Floats:
-        """Return what `figures` needs of the predictions, one line a row."""
+        """Return the numbers from which `figures` computes the figures, one line per row."""
 
     def figures(self, rows: Sequence[Json], scores: Sequence[Floats]) -> Figures:
         """Return the figures of the predictions; `scores` has one array per repeat."""

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 from synthgen.records import Json
 from synthgen.student.clock import Clock
 from synthgen.student.config import LearnerConfig, StudentConfig
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats
 from synthgen.student.work import Work
-from synthgen.student.workers.together import Together
+from synthgen.student.workers.together import WorkerTraining
 
 
 class Learner(Protocol):
-    """Fit and query one kind of student for one task; a `student` is what its `fit` and `load` return."""
+    """Fit and query one kind of student for one task. A `student` is an object that `fit` or `load` has returned."""
 
     @property
     def cfg(self) -> LearnerConfig: ...
@@ -30,7 +30,9 @@ class Learner(Protocol):
     def stratum(self, row: TrainingRow) -> str:
         """Return the stratum of a row, which folds are balanced over."""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any: ...
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Any: ...
 
     def save(self, student: Any, folder: Path) -> None: ...
 
@@ -56,10 +58,10 @@ class Experiment:
     work: Work
     say: Callable[[str], None]
     clock: Clock = field(default_factory=Clock)
-    workers: Together | None = None
+    workers: WorkerTraining | None = None
     """Processes that train in place of this one, or None."""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Any:
+    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None) -> Any:
         """Train a student, in this process or in workers, from the latest checkpoint."""
         if self.workers is not None:
             place = self.workers.trained(rows, plan, place, probe)
@@ -69,5 +71,5 @@ class Experiment:
         training = self.cfg.training
         return Plan(steps, (self.seed + repeat) % 2**32, training.schedule, training.phases)
 
-    def place(self, name: str, report_to: str) -> Place:
-        return Place(self.work.logs(name, report_to), report_to, self.work.checkpoints(name), self.clock)
+    def place(self, name: str, report_to: str) -> TrainingFolders:
+        return TrainingFolders(self.work.logs(name, report_to), report_to, self.work.checkpoints(name), self.clock)

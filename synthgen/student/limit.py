@@ -16,7 +16,7 @@ def seconds(cfg: StudentConfig) -> float:
 
 
 def has_time_now(metrics: Json, cfg: StudentConfig, say: Callable[[str], None]) -> bool:
-    """Return True, and say so, if a limit cut the student short and that limit is now higher or removed."""
+    """Return True, and report it, if a limit cut the student's training short and that limit is now higher or removed."""
     earlier = (metrics.get("cut_short") or {}).get("max_minutes")
     if earlier is None or 60 * earlier >= seconds(cfg):
         return False

@@ -17,8 +17,8 @@ _LOOKED = 100
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Say which passages may be a negative, and how many of them a query gets."""
+class NegativeLimits:
+    """Limit the passages that may be negatives, and the number of negatives of a query."""
 
     count: int
     share: float
@@ -40,7 +40,7 @@ def nearest(queries: Floats, passages: Floats, count: int) -> tuple[Floats, Ints
 
 
 def mined(
-    queries: Floats, passages: Floats, own: Ints, right: Sequence[frozenset[int]], limits: Limits, seed: int
+    queries: Floats, passages: Floats, own: Ints, right: Sequence[frozenset[int]], limits: NegativeLimits, seed: int
 ) -> list[list[int]]:
     """Return for each query the indices of its negatives, the hardest first.
 

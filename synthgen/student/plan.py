@@ -15,7 +15,7 @@ from synthgen.student.clock import Clock
 from synthgen.student.config import PHASES
 from synthgen.student.rows import TrainingRow, weights_of
 from synthgen.student.scores import Floats, Ints
-from synthgen.student.workers.crew import ALONE, Crew
+from synthgen.student.workers.group import ALONE, WorkerGroup
 
 _REAL_SHARE = 0.25
 """Least share of the steps that the second of two phases, on real rows alone, gets."""
@@ -68,7 +68,7 @@ def _passes(members: Ints, weights: Floats, places: int, rng: np.random.Generato
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainingFolders:
     """Hold the folders for a training's logs and checkpoints, and the clock that times it.
 
     The trainer writes its curves to `logs` if `report_to` names a tracker.
@@ -78,7 +78,7 @@ class Place:
     report_to: str
     checkpoints: Checkpoints
     clock: Clock = field(default_factory=Clock)
-    crew: Crew = ALONE
+    workers: WorkerGroup = ALONE
     """The workers that train together; this process alone by default."""
     trained: bool = False
     """True if workers have done the training, and the last checkpoint has its weights."""
@@ -98,13 +98,13 @@ class Probe:
     """A step with an evaluation in any case."""
     losses: list[tuple[int, list[float]]] = field(default_factory=list)
     """The step and every row's loss, for each evaluation."""
-    crew: Crew = ALONE
+    workers: WorkerGroup = ALONE
     """The workers that share the rows."""
 
     @property
     def mine(self) -> Sequence[TrainingRow]:
         """Return the rows that this process evaluates."""
-        return self.crew.share(self.rows)
+        return self.workers.share(self.rows)
 
     def due(self, step: int) -> bool:
         return (step % self.every == 0 or step == self.last) and step > self.after

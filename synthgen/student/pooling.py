@@ -1,8 +1,8 @@
 """Add mean pooling to encoders whose classification head reads the first token only.
 
-Sentence encoders such as MiniLM were trained so that the mean of their token states represents the
-text. The first token alone tells little, and a head on it learns badly from a few rows. The mean is
-computed by one additional transformer layer, so the saved model is still a plain BERT or RoBERTa that
+Sentence encoders such as MiniLM were trained so that the mean of their token states represents the text. The first
+token alone carries little information, so a head on it learns badly from a few rows. The mean is computed by one
+additional transformer layer, so the saved model is still a plain BERT or RoBERTa that
 `AutoModelForSequenceClassification` loads without synthgen's code.
 """
 

@@ -20,7 +20,7 @@ from synthgen.student.config import GeneratorConfig, planned_steps
 from synthgen.student.generator import Generator, Student
 from synthgen.student.metrics import NO_JUDGE, WIN_RATE
 from synthgen.student.named import PreferenceConfig
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints
 from synthgen.student.turns import ASSISTANT, Turn, asked, conversation
@@ -39,7 +39,7 @@ Encoded = tuple[list[int], list[int], list[int]]
 """Token ids of a question, of its better answer and of its worse answer."""
 
 
-class Preference:
+class PreferenceLearner:
     """Fit, save, load and query students of preferences for one task. Raise ConfigError for a task without them."""
 
     headline = ACCURACY
@@ -65,7 +65,9 @@ class Preference:
     def stratum(self, row: TrainingRow) -> str:  # noqa: ARG002
         return ""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Student:
         """Load the model, train an adapter as planned, and merge the adapter.
 
         A row is used in proportion to its weight. The tokens are those that `score` reads.
@@ -75,7 +77,7 @@ class Preference:
         from trl import DPOConfig, DPOTrainer
 
         set_seed(plan.seed)
-        student = self._untrained(causal.UNPLACED if place.crew.sharded else None)
+        student = self._untrained(causal.UNPLACED if place.workers.sharded else None)
         encoded = [self._encoded(student.chat, row.data) for row in rows]
         data = [dict(zip(("prompt_ids", "chosen_ids", "rejected_ids"), row, strict=True)) for row in encoded]
         trainer = DPOTrainer(

@@ -20,9 +20,9 @@ from synthgen.errors import ConfigError, RunFolderError
 from synthgen.records import Json
 from synthgen.student import training
 from synthgen.student.config import planned_steps
-from synthgen.student.mining import Limits, mined, nearest
+from synthgen.student.mining import NegativeLimits, mined, nearest
 from synthgen.student.named import RetrieverConfig
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.ranking import CUT, METRICS, ranking_figures, ranking_scores
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, Ints
@@ -58,7 +58,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class QueryPassages:
     """Hold the queries of rows, all different passages, and which passages are right for each query."""
 
     queries: list[str]
@@ -69,7 +69,8 @@ class Pairs:
     """Indices of the passages of all rows that have the same query."""
 
     def keys(self, row: int) -> set[tuple[str, str]]:
-        """Return what no other row of a batch may share, because its passage would count as wrong."""
+        """Return keys that no two rows of a batch may share, because the passage of one would be a wrong negative of
+        the other."""
         return {("query", self.queries[row]), ("passage", self.passages[self.own[row]])}
 
 
@@ -96,7 +97,9 @@ class Retriever:
     def stratum(self, row: TrainingRow) -> str:  # noqa: ARG002
         return ""
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Student:
         """Load the encoder, mine negatives with it, and train it as planned.
 
         A row is used in proportion to its weight. No batch has two rows of the same query or passage.
@@ -178,23 +181,23 @@ class Retriever:
             for cosines, places in zip(scores, found, strict=True)
         ]
 
-    def _pairs(self, rows: Sequence[Json]) -> Pairs:
+    def _pairs(self, rows: Sequence[Json]) -> QueryPassages:
         queries = [self._task.input_text(row) for row in rows]
         index: dict[str, int] = {}
         own = [index.setdefault(self._task.target_text(row), len(index)) for row in rows]
         right: dict[str, set[int]] = {}
         for query, place in zip(queries, own, strict=True):
             right.setdefault(query, set()).add(place)
-        return Pairs(queries, list(index), np.asarray(own), [frozenset(right[query]) for query in queries])
+        return QueryPassages(queries, list(index), np.asarray(own), [frozenset(right[query]) for query in queries])
 
-    def _negatives(self, student: Student, pairs: Pairs, seed: int) -> list[list[int]]:
+    def _negatives(self, student: Student, pairs: QueryPassages, seed: int) -> list[list[int]]:
         if not self.cfg.negatives:
             return [[] for _ in pairs.queries]
-        limits = Limits(self.cfg.negatives, self.cfg.margin, self.cfg.near_duplicate)
+        limits = NegativeLimits(self.cfg.negatives, self.cfg.margin, self.cfg.near_duplicate)
         queries, passages = student.embed(pairs.queries, _QUERY), student.embed(pairs.passages, _PASSAGE)
         return mined(queries, passages, pairs.own, pairs.right, limits, seed)
 
-    def _lines(self, pairs: Pairs, negatives: Sequence[Sequence[int]]) -> list[Json]:
+    def _lines(self, pairs: QueryPassages, negatives: Sequence[Sequence[int]]) -> list[Json]:
         """Return each different pair with its negatives, as sentence-transformers reads them with `datasets`."""
         found = {
             (query, pairs.passages[own]): [pairs.passages[index] for index in hard]
@@ -261,7 +264,7 @@ def apart(order: Sequence[int], keys: Sequence[set[Any]], size: int) -> list[int
 class _Collate:
     """Tokenize a batch: the queries, their passages, and as many columns of negatives as every row has."""
 
-    def __init__(self, student: Student, pairs: Pairs, negatives: Sequence[Sequence[int]]) -> None:
+    def __init__(self, student: Student, pairs: QueryPassages, negatives: Sequence[Sequence[int]]) -> None:
         self._student = student
         self._pairs = pairs
         self._negatives = negatives

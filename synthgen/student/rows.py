@@ -55,7 +55,7 @@ def label_rows(task: Task, weight: float) -> list[TrainingRow]:
     """Return a row for each label of a classification task, with its name and meaning as input.
 
     Return no rows if `weight` is 0, and for pairs of texts, because a meaning is no pair. A person wrote the names and
-    meanings in the task file. With few seeds, they tell more about a label than one more seed would.
+    meanings in the task file. With few seeds, they carry more information about a label than one more seed would.
     """
     if not weight or task.kind != "classification" or task.is_pair:
         return []

@@ -40,7 +40,7 @@ class NoSpansError(InputError):
     """Report a target that is not a span of its input. The message names the target."""
 
 
-class Spans:
+class SpanTargets:
     """Convert between samples and spans for one task. Raise NoSpansError if a target field has another form.
 
     The choice beside the spans, if the task has one, is no span.
@@ -122,7 +122,7 @@ def to_spans(words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Span
 def why_not_spans(task: Task, rows: Sequence[Json]) -> str:
     """Return the reason why a task with these rows is not a span task, or an empty string if it is one."""
     try:
-        spans, choice = Spans(task), choice_field(task)
+        spans, choice = SpanTargets(task), choice_field(task)
         for row in rows:
             if choice and row.get(choice) is None:
                 raise NoSpansError(f"{choice}: a row has none")

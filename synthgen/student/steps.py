@@ -42,7 +42,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Split:
+class FoldAssignment:
     """Hold the fold of every row of an arm and the number of folds.
 
     Fold -1 marks a row that is never held out. With too few rows there are 0 folds.
@@ -60,7 +60,7 @@ class Split:
 
 
 def chosen_steps(
-    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, kept: bool = True
+    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: FoldAssignment, kept: bool = True
 ) -> Steps:
     """Return the number of steps chosen on held-out rows, or all steps where early stopping does not apply.
 
@@ -103,7 +103,7 @@ def _every(most: int) -> int:
 
 
 def _probes(
-    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: Split, most: int, kept: bool
+    experiment: Experiment, arm: str, rows: Sequence[TrainingRow], split: FoldAssignment, most: int, kept: bool
 ) -> tuple[list[Done], bool]:
     """Run one training per held-out fold. Return the finished ones, and True if there was time for all of them.
 
@@ -138,7 +138,7 @@ def _longest(losses: Floats, weights: Floats) -> int:
     return int(np.flatnonzero(means <= spread / np.sqrt(max(losses.shape[1] - 1, 1)))[-1])
 
 
-def split_of(experiment: Experiment, rows: Sequence[TrainingRow]) -> Split:
+def split_of(experiment: Experiment, rows: Sequence[TrainingRow]) -> FoldAssignment:
     """Return the folds of the rows. Copies of a sample get the same fold.
 
     A label's only row gets fold -1 and is never held out, because a student cannot predict a label that it was not
@@ -152,9 +152,9 @@ def split_of(experiment: Experiment, rows: Sequence[TrainingRow]) -> Split:
     }
     folds, share = folds_for(cfg, len(strata), _effective([first[key].weight for key in strata]))
     if not folds:
-        return Split(np.full(len(rows), -1), 0)
+        return FoldAssignment(np.full(len(rows), -1), 0)
     fold = dict(zip(strata, stratified_folds(list(strata.values()), folds, experiment.seed).tolist(), strict=True))
-    return Split(np.asarray([fold.get(content_id(row.data), -1) for row in rows]), folds, share)
+    return FoldAssignment(np.asarray([fold.get(content_id(row.data), -1) for row in rows]), folds, share)
 
 
 def folds_for(cfg: TrainingConfig, rows: int, effective: float) -> tuple[int, bool]:
@@ -215,5 +215,6 @@ def _refuse_unless(kept: bool) -> None:
 
 
 def _held_out(rows: Sequence[TrainingRow], is_held_out: Ints) -> list[TrainingRow]:
-    """Return the held-out rows, copies merged into one row of more weight: two copies tell no more than one."""
+    """Return the held-out rows, copies merged into one row of more weight, because two copies carry no more information
+    than one."""
     return merged([row for row, out in zip(rows, is_held_out, strict=True) if out])

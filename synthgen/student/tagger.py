@@ -15,11 +15,11 @@ from synthgen.student import training
 from synthgen.student.config import TaggerConfig, planned_steps
 from synthgen.student.encoders import fresh, saved
 from synthgen.student.labels import headline_of
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import Figures, Floats, class_table, precision_recall_f1, span_figures
-from synthgen.student.spans import OUTSIDE, Spans, shown, to_spans, to_tags
-from synthgen.student.words import UNTAGGED, Text, check_fast, read
+from synthgen.student.spans import OUTSIDE, SpanTargets, shown, to_spans, to_tags
+from synthgen.student.words import UNTAGGED, TokenizedText, check_fast, read
 from synthgen.tasks.task import Task
 
 _PREDICT_BATCH = 64
@@ -32,10 +32,10 @@ class Student:
     model: Any
     tokenizer: Any
 
-    def read(self, texts: Sequence[str]) -> list[Text]:
+    def read(self, texts: Sequence[str]) -> list[TokenizedText]:
         return read(self.tokenizer, texts)
 
-    def tags(self, texts: Sequence[Text]) -> list[list[str]]:
+    def tags(self, texts: Sequence[TokenizedText]) -> list[list[str]]:
         """Return the most probable tag of every word; O for words that are cut off."""
         import torch
 
@@ -59,17 +59,19 @@ class Tagger:
         self.cfg = cfg
         self.headline = headline_of(task, ("span_f1", "span_precision", "span_recall"))
         self._task = task
-        self._spans = Spans(task)
+        self._spans = SpanTargets(task)
         self._say = say
 
     def steps(self, rows: int) -> int:
         return planned_steps(rows, self.cfg)
 
     def stratum(self, row: TrainingRow) -> str:
-        """Return a stratum that tells rows with spans from rows without."""
+        """Return a stratum that separates rows with spans from rows without spans."""
         return str(bool(self._spans.locate(row.data)))
 
-    def fit(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None = None) -> Student:
+    def fit(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None = None
+    ) -> Student:
         """Load the encoder, and train it with a new head as planned. A row is used in proportion to its weight."""
         from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments, set_seed
 
@@ -166,7 +168,9 @@ def _mean_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any
     return cross_entropy(logits, labels, ignore_index=UNTAGGED, reduction="sum") / num_items_in_batch
 
 
-def count_spans(spans: Spans, rows: Sequence[Json], texts: Sequence[Text], tags: Sequence[Sequence[str]]) -> Floats:
+def count_spans(
+    spans: SpanTargets, rows: Sequence[Json], texts: Sequence[TokenizedText], tags: Sequence[Sequence[str]]
+) -> Floats:
     """Return counts of shape (rows, types, 3): correct, predicted and true spans. `tags` has those of every word.
 
     A true span is compared as the words that it covers, as in seqeval.
@@ -181,6 +185,6 @@ def count_spans(spans: Spans, rows: Sequence[Json], texts: Sequence[Text], tags:
     return out
 
 
-def span_classes(spans: Spans, counts: Floats) -> Json:
+def span_classes(spans: SpanTargets, counts: Floats) -> Json:
     """Return the figures of each span type, from counts of shape (rows, types, 3)."""
     return class_table(spans.types, *counts.sum(0).T)

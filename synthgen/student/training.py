@@ -17,7 +17,7 @@ from synthgen.records import Json
 from synthgen.student.checkpoint import TRAINER, restore_optimizer, restore_weights, step_of
 from synthgen.student.config import AdaptConfig, SteppedConfig
 from synthgen.student.interrupts import Postponed, signals_postponed
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.scores import Floats
 from synthgen.student.tracking import tracked, write_curves
 
@@ -52,7 +52,7 @@ def use_all_cores(workers: int = 1) -> None:
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS") or cores)))
 
 
-def surroundings() -> Json:
+def environment() -> Json:
     """Return the device and the library versions, which must not change in the middle of a training."""
     versions = {
         name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft", "scikit-learn")
@@ -60,7 +60,7 @@ def surroundings() -> Json:
     return {"device": device(), "library versions": versions}
 
 
-def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dict[str, Any]:
+def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: TrainingFolders) -> dict[str, Any]:
     """Return the keyword arguments for TrainingArguments and SFTConfig.
 
     They turn off the trainer's own checkpoints, its progress bars and its shuffling. The data set must therefore hold
@@ -68,11 +68,11 @@ def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dic
     """
     import torch
 
-    cuda, crew = device() == "cuda", place.crew
+    cuda, workers = device() == "cuda", place.workers
     return {
         "output_dir": str(place.logs),
         "max_steps": plan.steps,
-        "per_device_train_batch_size": cfg.batch_size // crew.size,
+        "per_device_train_batch_size": cfg.batch_size // workers.size,
         "learning_rate": cfg.learning_rate,
         "lr_scheduler_type": _SCHEDULES[plan.schedule],
         "warmup_steps": round(cfg.warmup * plan.steps),
@@ -88,17 +88,17 @@ def arguments(cfg: SteppedConfig | AdaptConfig, plan: Plan, place: Place) -> dic
         "eval_strategy": "no",
         "logging_strategy": "no" if place.report_to == "none" else "steps",
         "logging_steps": min(10, max(1, plan.steps // 20)),
-        "report_to": place.report_to if crew.leads else "none",
+        "report_to": place.report_to if workers.leads else "none",
         "run_name": place.logs.name,
         "disable_tqdm": True,
-        **({"ddp_backend": "nccl" if cuda else "gloo"} if crew.size > 1 else {}),
-        **({"fsdp": True, "fsdp_config": {"version": 2}} if crew.sharded else {}),
+        **({"ddp_backend": "nccl" if cuda else "gloo"} if workers.size > 1 else {}),
+        **({"fsdp": True, "fsdp_config": {"version": 2}} if workers.sharded else {}),
     }
 
 
 def run(
     trainer: Any,
-    place: Place,
+    place: TrainingFolders,
     say: Callable[[str], None],
     probe: Probe | None = None,
     losses: Callable[[], Floats] | None = None,
@@ -112,8 +112,8 @@ def run(
     An interrupted and continued training gives the same model as an uninterrupted one: the random numbers of a step
     follow from the seed and the step's number, and the order of the rows follows from the plan.
 
-    Of a training that workers have done, only take over the weights and the probe's losses. In a worker, raise
-    TrainedError at the end, when the last checkpoint is written.
+    If workers have done the training, only take over the weights and the probe's losses. In a worker, raise
+    TrainedError at the end, after the last checkpoint.
     """
     from transformers import PrinterCallback
 
@@ -124,7 +124,7 @@ def run(
         restore_weights(latest, trainer.model)
         return
     if latest:
-        say(f"  goes on from step {step_of(latest)} of {trainer.args.max_steps}")
+        say(f"  continues from step {step_of(latest)} of {trainer.args.max_steps}")
         if probe:
             probe.recall((read_json(latest / TRAINER) or {})["log_history"])
         if step_of(latest) >= trainer.args.max_steps or (probe and probe.over()):
@@ -134,10 +134,10 @@ def run(
     # One process trains on one GPU: with several, the Trainer would multiply the batch by their number (DataParallel).
     trainer.args._n_gpu = min(trainer.args.n_gpu, 1)
     trainer._train_batch_size = trainer.args.train_batch_size
-    report_to = place.report_to if place.crew.leads else "none"
+    report_to = place.report_to if place.workers.leads else "none"
     if report_to == "tensorboard":
         write_curves(trainer, place.logs)
-    if place.crew.sharded:  # the Trainer looks for weights in a format of its own
+    if place.workers.sharded:  # the Trainer looks for weights in a format of its own
         trainer._load_from_checkpoint = lambda *_, **__: None
     with signals_postponed() as postponed, tracked(report_to, place.logs):
         if probe and losses:
@@ -145,49 +145,49 @@ def run(
             trainer.add_callback(_watch(probe, losses, place))
         trainer.add_callback(_callback(place, latest, postponed))
         trainer.train(resume_from_checkpoint=str(latest) if latest else None)
-    if place.crew.is_worker:
+    if place.workers.is_worker:
         place.checkpoints.write(trainer.state, trainer.model, trainer.optimizer, trainer.lr_scheduler, last=True)
         raise TrainedError
 
 
-def _callback(place: Place, latest: Path | None, postponed: Postponed) -> Any:
+def _callback(place: TrainingFolders, latest: Path | None, postponed: Postponed) -> Any:
     from transformers import TrainerCallback
 
     class Steps(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if latest:  # the Trainer has loaded its state itself, and the weights of a model that is not sharded
-                if place.crew.sharded:
+                if place.workers.sharded:
                     restore_weights(latest, parts["model"], sharded=True)
                 restore_optimizer(latest, parts["optimizer"], parts["lr_scheduler"])
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            set_seed_of_step(args.seed, state.global_step, place.crew.rank)
+            set_seed_of_step(args.seed, state.global_step, place.workers.rank)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
-            crew = place.crew
+            workers = place.workers
             place.clock.stepped(state.global_step, state.max_steps)
-            stopping = bool(postponed.signal) or crew.asked_to_stop()
-            cut, stopping, due = crew.agree(place.clock.cut is not None, stopping, place.checkpoints.due())
+            stopping = bool(postponed.signal) or workers.asked_to_stop()
+            cut, stopping, due = workers.agree(place.clock.cut is not None, stopping, place.checkpoints.due())
             if cut:
                 control.should_training_stop = True
             if stopping or due:
                 place.checkpoints.write(state, parts["model"], parts["optimizer"], parts["lr_scheduler"])
                 place.clock.keep()
             postponed.deliver()
-            if stopping and crew.is_worker:
+            if stopping and workers.is_worker:
                 raise StoppedError
 
     return Steps()
 
 
-def _watch(probe: Probe, losses: Callable[[], Floats], place: Place) -> Any:
+def _watch(probe: Probe, losses: Callable[[], Floats], place: TrainingFolders) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is lazily typed
         def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # noqa: ARG002
             if probe.due(state.global_step):
                 with place.clock.evaluating(len(probe.rows)):
-                    found = place.crew.gathered(losses(), len(probe.rows)).tolist()
+                    found = place.workers.gathered(losses(), len(probe.rows)).tolist()
                 probe.note(state.global_step, found, state.log_history)
                 parts["model"].train()
                 control.should_training_stop |= probe.over()

@@ -42,7 +42,7 @@ def conversation(task: Task, row: Json) -> list[Turn]:
 
 
 def asked(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns that a student is asked to answer: all of them, without an answer of the assistant at the end."""
+    """Return the turns that a student has to answer: all turns, without an answer of the assistant at the end."""
     return list(turns[:-1] if turns and turns[-1].role == ASSISTANT else turns)
 
 

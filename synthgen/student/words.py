@@ -12,7 +12,7 @@ UNTAGGED = -100
 
 
 @dataclass(frozen=True)
-class Text:
+class TokenizedText:
     """Hold a tokenized text; `tokens` has the index of the first token of every word that is not cut off."""
 
     words: list[tuple[int, int]]
@@ -28,7 +28,7 @@ class Text:
         return found
 
 
-def read(tokenizer: Any, texts: Sequence[str]) -> list[Text]:
+def read(tokenizer: Any, texts: Sequence[str]) -> list[TokenizedText]:
     """Return the words and tokens of every text, truncated to the tokenizer's `model_max_length`."""
     whole = tokenizer(list(texts), return_offsets_mapping=True, truncation=False, verbose=False)
     cut = tokenizer(list(texts), truncation=True)
@@ -36,7 +36,7 @@ def read(tokenizer: Any, texts: Sequence[str]) -> list[Text]:
 
 
 def check_fast(tokenizer: Any, path: str) -> None:
-    """Raise ConfigError for a tokenizer that cannot tell where its tokens stand in a text."""
+    """Raise ConfigError for a tokenizer that cannot return the positions of its tokens in a text."""
     if not tokenizer.is_fast:
         raise ConfigError(
             f"student.tagger.model: {path} has no fast tokenizer, which is needed to locate words in the text; "
@@ -44,7 +44,7 @@ def check_fast(tokenizer: Any, path: str) -> None:
         )
 
 
-def _text(whole: Any, cut: Any, index: int) -> Text:
+def _text(whole: Any, cut: Any, index: int) -> TokenizedText:
     words: dict[int, tuple[int, int]] = {}
     for word, (start, end) in zip(whole.word_ids(index), whole["offset_mapping"][index], strict=True):
         if word is not None:
@@ -53,4 +53,4 @@ def _text(whole: Any, cut: Any, index: int) -> Text:
     for token, word in enumerate(cut.word_ids(index)):
         if word is not None:
             tokens.setdefault(word, token)
-    return Text(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})
+    return TokenizedText(list(words.values()), list(tokens.values()), {name: cut[name][index] for name in cut})

@@ -90,7 +90,7 @@ class Work:
         return read_json(self.folder / _CLOCK)
 
     def keep_times(self, times: Json) -> None:
-        """Store the times. If the disk refuses the write, complain and go on: only the times are lost."""
+        """Store the times. If the disk refuses the write, report it and continue: only the times are lost."""
         try:
             write_json(self.folder / _CLOCK, times)
         except OSError as error:

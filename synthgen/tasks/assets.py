@@ -29,8 +29,8 @@ def find(path: str, bases: Sequence[Path], what: str) -> Path:
     """Return the first existing match of `path` as an absolute path.
 
     The search goes through `bases`, the working folder and the assets, in this order. A link is not resolved, because
-    the suffix of its name tells the file's format, and its target may have another suffix. Raise InputError, naming
-    every searched place, if there is no match.
+    the suffix of its name determines the file's format, and its target may have another suffix. Raise InputError,
+    naming every searched place, if there is no match.
     """
     given = Path(path).expanduser()
     places = [given] if given.is_absolute() else [base / given for base in (*bases, Path.cwd(), root())]

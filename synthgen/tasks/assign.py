@@ -1,4 +1,4 @@
-"""Define what each slot of a run asks for: one value of each field that a task names in `assign`.
+"""Define the values that each slot of a run asks for: one value of each field that a task names in `assign`.
 
 A slot's value has a key, such as `formal`, or `tone=formal, answerable=true` for several fields. Every combination of
 values has a key and an even share of the target. `entities[].type | none` also asks for samples without any entity, under
@@ -23,7 +23,7 @@ NONE = "none"
 _OR_NONE = f" | {NONE}"
 
 
-class Wish(NamedTuple):
+class RequestedValue(NamedTuple):
     """Hold one value that a slot asks for, for prompts and checks."""
 
     steps: Steps
@@ -72,9 +72,9 @@ class Wish(NamedTuple):
 
 @dataclass(frozen=True)
 class Assigned:
-    """Hold what slots may ask for. It is empty for a task without `assign`."""
+    """Hold the values that slots may ask for, by key. It is empty for a task without `assign`."""
 
-    wishes: Mapping[str, tuple[Wish, ...]]
+    wishes: Mapping[str, tuple[RequestedValue, ...]]
     """Map each key to the values that it stands for."""
 
     @property
@@ -100,16 +100,16 @@ class Assigned:
         """Return the keys whose values a sample has. A sample with entities of two types has two."""
         return [key for key, wishes in self.wishes.items() if all(wish.granted(data) for wish in wishes)]
 
-    def lacking(self, key: str | None, data: Json) -> Wish | None:
+    def lacking(self, key: str | None, data: Json) -> RequestedValue | None:
         """Return the first value of a key that a sample lacks, or None."""
         return next((wish for wish in self.wishes.get(key or "", ()) if not wish.granted(data)), None)
 
 
 def label_sets(field: str, labels: Mapping[str, str], rows: Iterable[Json] = ()) -> Assigned:
-    """Return what slots ask for in a task whose samples have several of `labels`, which map to their meanings.
+    """Return the label sets that slots ask for, in a task whose samples have several labels.
 
-    Slots ask for every label alone, and for the sets of labels that `rows`, the seeds, have. A set is left out when it
-    would make one of its labels more than twice as frequent as the rarest label.
+    `labels` maps labels to meanings. Slots ask for every label alone, and for the sets of labels that `rows`, the
+    seeds, have. A set is left out when it would make one of its labels more than twice as frequent as the rarest label.
     """
     found = list(dict.fromkeys(tuple(label for label in labels if label in set(row[field])) for row in rows))
     sets = [(label,) for label in labels] + [each for each in found if len(each) > 1][:_MOST]
@@ -124,14 +124,17 @@ def label_sets(field: str, labels: Mapping[str, str], rows: Iterable[Json] = ())
     return Assigned(wishes)
 
 
-def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> Wish:
+def _set_wish(field: str, chosen: Sequence[str], labels: Mapping[str, str]) -> RequestedValue:
     meanings = "; ".join(f"{label}: {labels[label]}" for label in chosen if labels[label])
-    return Wish((field,), list(chosen), ", ".join(chosen), meanings)
+    return RequestedValue((field,), list(chosen), ", ".join(chosen), meanings)
 
 
 def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Json) -> Assigned:
-    """Return what slots ask for. Raise ConfigError for a path without choices, and for too many combinations."""
-    axes: list[list[Wish]] = []
+    """Return the values that slots ask for.
+
+    Raise ConfigError for a path without choices, and for too many combinations.
+    """
+    axes: list[list[RequestedValue]] = []
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ConfigError(f"task.assign[{number}]: '{path}' is listed twice; remove one of them")
@@ -151,27 +154,27 @@ def read_assigned(paths: Sequence[str], meanings: Mapping[str, str], schema: Jso
     return Assigned({_key(paths, wishes): wishes for wishes in product(*axes)} if axes else {})
 
 
-def _key(paths: Sequence[str], wishes: Sequence[Wish]) -> str:
+def _key(paths: Sequence[str], wishes: Sequence[RequestedValue]) -> str:
     if len(wishes) == 1:
         return wishes[0].text
     fields = [path.removesuffix(_OR_NONE) for path in paths]
     return ", ".join(f"{field}={wish.text}" for field, wish in zip(fields, wishes, strict=True))
 
 
-def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[Wish]:
-    """Return what slots may ask for of one entry of `assign`."""
+def _axis(path: str, number: int, meanings: Mapping[str, str], schema: Json) -> list[RequestedValue]:
+    """Return the values that slots may ask for, of one entry of `assign`."""
     field = path.removesuffix(_OR_NONE)
     steps, choices = _choices(field, number, schema)
     texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
-    wishes = [Wish(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)]
+    wishes = [RequestedValue(steps, *each, meanings.get(each[1], "")) for each in zip(choices, texts, strict=True)]
     if path == field:
         return wishes
-    nothing = Wish(steps, None, NONE, meanings.get(NONE, ""), is_none=True)
+    nothing = RequestedValue(steps, None, NONE, meanings.get(NONE, ""), is_none=True)
     _check_none(nothing, texts, f"task.assign[{number}]: '{path}'", schema)
     return [*wishes, nothing]
 
 
-def _check_none(nothing: Wish, texts: Sequence[str], where: str, schema: Json) -> None:
+def _check_none(nothing: RequestedValue, texts: Sequence[str], where: str, schema: Json) -> None:
     """Raise ConfigError where no sample can have an empty list, or the key would have two meanings."""
     if not nothing.inside:
         raise ConfigError(f"{where} is not in a list, which alone can be empty; remove '| {NONE}'")

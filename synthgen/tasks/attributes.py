@@ -1,4 +1,5 @@
-"""Read the attributes of a task: what its samples should vary in, such as topic and tone, with the values of each.
+"""Read the attributes of a task: properties in which its samples should vary, such as topic and tone, with their
+values.
 
 `synthgen.generate.strategies.attributes` asks for combinations of values.
 """

@@ -1,7 +1,7 @@
 """Read the library of rubric criteria, `prompts/criteria/LANGUAGE.yaml`, and a task's own criteria.
 
-A criterion becomes one statement for the judge: the statement, what its grades mean, and two examples with their
-grades. Which criteria a judge can tell apart at all is for calibration and canaries to find out.
+A criterion becomes one statement for the judge: the statement, the meaning of its grades, and two examples with their
+grades. Calibration and canaries show which criteria a judge can really grade.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Read the labels of a classification task: one label, a grade, or several labels of a sample.
+"""Read the labels of a classification task, whose samples have one label, a grade, or several labels.
 
 It reads the schema of the target field, and the meanings that the task gives. `synthgen.tasks.task` holds the result.
 """

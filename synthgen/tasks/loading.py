@@ -97,7 +97,7 @@ def _check_fields(cfg: TaskConfig) -> None:
     read_parts(cfg.export, cfg.schema)
     shared = set(cfg.input) & set(cfg.target)
     if shared:
-        raise ConfigError(f"task.target: '{shared.pop()}' stands in task.input too")
+        raise ConfigError(f"task.target: '{shared.pop()}' is in task.input too")
     if cfg.symmetric and not is_pair(cfg.kind, cfg.input, cfg.schema):
         raise ConfigError(
             "task.symmetric: only a classification with two input fields of type string has pairs of texts"
@@ -111,7 +111,7 @@ def _checks(cfg: TaskConfig) -> tuple[Any, ...]:
 
 
 def _assigned(cfg: TaskConfig, labels: LabelSpace) -> Assigned:
-    """Return what slots ask for besides a single label. Classification assigns its labels and nothing else."""
+    """Return the values that slots ask for, except a single label. Classification assigns its labels and nothing else."""
     if cfg.kind == "classification":
         if others := [path for path in cfg.assign if path != cfg.target[0]]:
             raise ConfigError(

@@ -50,7 +50,7 @@ def read_samples(
 
     Seeds must not hold control tokens of chat templates, because seeds go into prompts. Eval rows never do, so they may
     hold control tokens. Eval rows may also be longer or shorter than generated samples; see `Task.held_out_faults`. The
-    fields that `synthgen prepare` adds to rows are left out. If `repeats`, the same row may stand in the file twice.
+    fields that `synthgen prepare` adds to rows are left out. If `repeats`, the same row may occur in the file twice.
     Raise InputError with `file:line:column`, cause and cure for every row that is not a valid sample.
     """
     others: Literal["refuse", "keep"] = "refuse" if task.schema.get("additionalProperties") is False else "keep"

@@ -160,7 +160,8 @@ class Task:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return what a slot may ask for: the labels, or the keys of `assigned`; empty for a task without either."""
+        """Return the labels or keys that a slot may ask for: the labels, or the keys of `assigned`; empty for a task
+        without either."""
         return tuple(self.labels) or self.assigned.keys
 
     @property
@@ -196,7 +197,7 @@ class Task:
         return replace(self, assigned=label_sets(self.target[0], self.multi_labels, seeds))
 
     def asked_of(self, data: Json, asked: str | None = None) -> str | None:
-        """Return what a slot that brings this sample asks for: its label, or a key of `assigned`, `asked` if it fits."""
+        """Return the label or key that fits this sample: its label, or a key of `assigned`. Prefer `asked` if it fits."""
         if self.label_field:
             return self.label_of(data)
         keys = self.assigned.keys_of(data)

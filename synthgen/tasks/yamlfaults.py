@@ -36,7 +36,7 @@ def _cause(problem: str, text: str, column: int) -> str:
 
 
 def _full_width(problem: str, file: str, line: int, column: int) -> tuple[int, int, str] | None:
-    """Return line, column and message where a full-width colon or comma stands in place of YAML's own, else None.
+    """Return line, column and message if there is a full-width colon or comma in place of YAML's own, else None.
 
     PyYAML notices the mistake at the next token, which may be in a later line.
     """

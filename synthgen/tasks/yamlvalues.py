@@ -1,6 +1,6 @@
 """Find texts in a task file that YAML reads as another type, or as one text: `no` as false, `[text，label]` as one name.
 
-A value that YAML has converted no longer tells what was written, so this module reads the file itself.
+A value that YAML has converted no longer shows the original text, so this module reads the file itself.
 """
 
 from collections.abc import Iterator

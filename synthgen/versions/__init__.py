@@ -5,7 +5,7 @@ run; `synthgen.prepare` cleans rows.
 """
 
 from synthgen.versions.diff import Diff, compare
-from synthgen.versions.freeze import Frozen, freeze, freeze_dataset
+from synthgen.versions.freeze import FrozenVersion, freeze, freeze_dataset
 from synthgen.versions.merge import MergeConfig, Merged, merge
 from synthgen.versions.names import Library
 from synthgen.versions.restore import check_out
@@ -14,7 +14,7 @@ from synthgen.versions.store import STORE, Store, Version
 __all__ = [
     "STORE",
     "Diff",
-    "Frozen",
+    "FrozenVersion",
     "Library",
     "MergeConfig",
     "Merged",

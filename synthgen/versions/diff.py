@@ -14,7 +14,7 @@ from synthgen.versions.entries import content_hash
 from synthgen.versions.facts import FACTS
 from synthgen.versions.reading import Dataset
 from synthgen.versions.roles import Roles, roles_of
-from synthgen.versions.rows import Entry, Rows, split_order
+from synthgen.versions.rows import DatasetRows, Entry, split_order
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def compare(before: Dataset, after: Dataset, target: Sequence[str] = ()) -> Diff
     return Diff(before, after, roles, same, unchanged, changes, labels, figures)
 
 
-def _changes(before: Rows, after: Rows, roles: Roles) -> tuple[list[Change], int]:
+def _changes(before: DatasetRows, after: DatasetRows, roles: Roles) -> tuple[list[Change], int]:
     """Return the differences in a stable order, and the number of rows without one."""
     lost, gained = _left(before.entries, after.counted()), _left(after.entries, before.counted())
     unchanged = len(after) - len(gained)

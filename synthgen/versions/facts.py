@@ -1,4 +1,4 @@
-"""Collect what is known about a dataset beside its rows: task, config, guide, licence, people's answers, student."""
+"""Collect the facts about a dataset besides its rows: task, config, guide, licence, people's answers, student."""
 
 import hashlib
 import json
@@ -40,7 +40,8 @@ def of_run(run: Path) -> Json:
 
 
 def of_folder(folder: Path) -> Json:
-    """Return what a folder says about itself: a restored version has its facts with it, a merged one its parts."""
+    """Return the facts that a folder contains: a restored version has its facts, and a merged dataset the list of its
+    parts."""
     restored = durable.read_json(folder / RESTORED) or {}
     found: Json = {name: restored[name] for name in FACTS if restored.get(name) and name != "published"}
     if merged := durable.read_json(folder / MERGED):

@@ -1,4 +1,4 @@
-"""Tell which files of a folder hold rows, and of which split.
+"""Find the files of a folder that hold rows, and their splits.
 
 Known folders are those of `synthgen prepare`, of a run's export, of `synthgen merge` and of a restored version. In any
 other folder every table is a split.
@@ -35,7 +35,7 @@ def is_split(name: str) -> bool:
 
 
 def split_of(path: Path) -> str | None:
-    """Return the split that the name of a file tells, such as `train` or `validation`; None where it tells none."""
+    """Return the split in the name of a file, such as `train` or `validation`; None where the name contains none."""
     return _SPLITS.get(_stem(path).lower())
 
 

@@ -17,7 +17,7 @@ from synthgen.versions.facts import FACTS, RESTORED, guide_of
 from synthgen.versions.names import Library
 from synthgen.versions.reading import Dataset, stale, workspace
 from synthgen.versions.roles import roles_of
-from synthgen.versions.rows import Key, Rows
+from synthgen.versions.rows import DatasetRows, Key
 from synthgen.versions.store import Store, Version, is_name
 
 NO_LICENCE = "none"
@@ -31,8 +31,8 @@ _MOST_LABELS = 200
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """Hold the version of a dataset, and what was added to the store."""
+class FrozenVersion:
+    """Hold the version of a dataset, and the rows and bytes that were added to the store."""
 
     version: Version
     new: bool
@@ -53,8 +53,8 @@ def freeze_dataset(
     licence: str | None = None,
     guide: str | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> Frozen:
-    """Freeze the dataset that `text` names. Tell `note` what the user should know about it.
+) -> FrozenVersion:
+    """Freeze the dataset that `text` names. Pass notes for the user to `note`.
 
     `licence` is that of the rows that name none; `guide` the file of the annotation guide.
     """
@@ -72,7 +72,7 @@ def freeze_dataset(
             dataset.rows.close()
 
 
-def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Frozen:
+def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> FrozenVersion:
     """Freeze a dataset as the next version of `name`, unless it equals its parent or the newest one.
 
     The parent is the version that the dataset was restored from, or else the newest one of the name. Raise UserError for
@@ -94,7 +94,7 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
         newest = store.version(name, numbers[-1]) if numbers else None
         for known in (parent, newest):
             if known and known.content == content and not _changed(known, facts):
-                return Frozen(known, new=False)
+                return FrozenVersion(known, new=False)
         changed = _changed(parent, facts)
         stored = store.packs.add(dataset.rows)
         number = (numbers or [0])[-1] + 1
@@ -118,7 +118,7 @@ def freeze(store: Store, dataset: Dataset, name: str, message: str = "") -> Froz
             "synthgen": __version__,
         }
         lines = delta(before if base else Counter(), rows)
-        return Frozen(store.write(name, number, meta, lines), True, changed, (more, less), stored)
+        return FrozenVersion(store.write(name, number, meta, lines), True, changed, (more, less), stored)
 
 
 def _name_of(text: str, dataset: Dataset) -> str:
@@ -180,7 +180,7 @@ def _base(parent: Version | None, changed: int, rows: int) -> tuple[str | None, 
     return parent.label, chain
 
 
-def _fields(rows: Rows) -> Json:
+def _fields(rows: DatasetRows) -> Json:
     """Return each field with its JSON types; `absent` where some rows lack it."""
     found = {}
     for name, kinds in rows.kinds.items():

@@ -24,7 +24,7 @@ from synthgen.versions.facts import MERGED
 from synthgen.versions.reading import Dataset
 from synthgen.versions.restore import check_free, files_of, write
 from synthgen.versions.roles import Roles, roles_of
-from synthgen.versions.rows import Rows, joined
+from synthgen.versions.rows import DatasetRows, joined
 from synthgen.versions.schema import check_same
 from synthgen.versions.store import pretty
 
@@ -34,7 +34,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class MergeConfig:
-    """Say what a merge does with equal texts that have different targets, and with near-duplicates."""
+    """Set how a merge treats equal texts that have different targets, and near-duplicates."""
 
     on_conflict: str = "first"
     """`first` keeps the row of the first dataset, `drop` removes all rows of the text, `error` writes nothing."""
@@ -56,7 +56,7 @@ class MergeConfig:
 
 
 @dataclass(frozen=True)
-class Place:
+class RowPlace:
     """Name a row: its dataset, its split, and its number within the split, from 0."""
 
     dataset: str
@@ -73,7 +73,7 @@ class Place:
 
 @dataclass
 class Merged:
-    """Hold what a merge did."""
+    """Hold the result of a merge."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """The rows of each split of the result."""
@@ -108,8 +108,8 @@ class _Joined:
                 self.answers.append(content_id(roles.answer(data)))
                 counts[entry.split] += 1
 
-    def place(self, row: int) -> Place:
-        return Place(self.datasets[self.of[row]].name, *self.places[row])
+    def place(self, row: int) -> RowPlace:
+        return RowPlace(self.datasets[self.of[row]].name, *self.places[row])
 
     def exact(self, rule: str) -> list[tuple[int, int]]:
         """Remove rows whose text an earlier dataset has. Return the pairs with different targets.
@@ -200,9 +200,9 @@ def merge(
     return merged
 
 
-def _result(found: _Joined, work: Path) -> tuple[Rows, dict[int, Json]]:
-    """Return the rows that stay, and what is to be noted of each: where it is from, and its dataset's licence."""
-    rows, extra = Rows(work), {}
+def _result(found: _Joined, work: Path) -> tuple[DatasetRows, dict[int, Json]]:
+    """Return the rows that stay, each with its lineage: its origin, and its dataset's licence."""
+    rows, extra = DatasetRows(work), {}
     for dataset in found.datasets:
         rows.noted |= dataset.rows.noted
     for row, item in enumerate(found.spool):

@@ -1,4 +1,4 @@
-"""Resolve what a user calls a dataset: a path, a dataset on the hub, or a version by name, number or hash.
+"""Resolve the name that a user gives for a dataset: a path, a dataset on the hub, or a version by name, number or hash.
 
 | written | meant |
 |---|---|
@@ -17,7 +17,7 @@ from synthgen.errors import UserError
 from synthgen.tasks.rows.remote import is_url
 from synthgen.versions.facts import FACTS
 from synthgen.versions.reading import Dataset, read
-from synthgen.versions.rows import Rows
+from synthgen.versions.rows import DatasetRows
 from synthgen.versions.store import META, ROWS, Store, Version, is_name
 
 _HASH = re.compile(r"[0-9a-f]{6,32}")
@@ -105,7 +105,7 @@ def load(version: Version, work: Path) -> Dataset:
     splits: dict[str, list[str]] = {}
     for key, split in version.store.rows(version).elements():
         splits.setdefault(key, []).append(split)
-    rows = Rows(work)
+    rows = DatasetRows(work)
     for key, row, lineage in version.store.packs.read(splits):
         rows.add_content(key, row, splits[key], lineage)
     rows.sort()

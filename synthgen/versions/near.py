@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synthgen.errors import ConfigError, UserError
 from synthgen.numerics.stages import Stages
-from synthgen.prepare.item import Fields, Item, Origin
+from synthgen.prepare.item import Item, Origin, RowFields
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from synthgen.diversity.embedder import Vectors
 
 _BATCH = 64
-_TEXT = Fields(("text",))
+_TEXT = RowFields(("text",))
 
 
 class Match(NamedTuple):

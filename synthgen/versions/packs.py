@@ -13,7 +13,7 @@ from typing import NamedTuple
 from synthgen.ledger import durable
 from synthgen.records import Json, content_id, parse_json, to_json
 from synthgen.versions.entries import damaged
-from synthgen.versions.rows import Rows
+from synthgen.versions.rows import DatasetRows
 
 FOLDER = "rows"
 _PACK_ROWS = 50_000
@@ -24,7 +24,7 @@ _LINEAGE = b', "lineage": {'
 
 
 class Stored(NamedTuple):
-    """Hold one stored row: its content, and what was known about its origin when it was stored."""
+    """Hold one stored row: its content, and its origin as known when it was stored."""
 
     id: str
     row: Json
@@ -37,7 +37,7 @@ class Packs:
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
 
-    def add(self, rows: Rows) -> tuple[int, int]:
+    def add(self, rows: DatasetRows) -> tuple[int, int]:
         """Store the rows that are missing, and sync them to disk. Return the number of rows and of bytes added.
 
         A row that was stored without its lineage is stored once more when the lineage is known.
@@ -88,14 +88,14 @@ class Packs:
             except OSError as error:
                 raise damaged(str(path), f"cannot be read: {error.strerror}") from error
 
-    def _write(self, rows: Rows, chosen: Sequence[tuple[str, int]]) -> int:
+    def _write(self, rows: DatasetRows, chosen: Sequence[tuple[str, int]]) -> int:
         data = "".join(_lines_of(rows, chosen)).encode()
         name = f"{durable.sha256(data)[:16]}.jsonl"
         durable.write_files(self._folder, {name: data})
         return len(data)
 
 
-def _lines_of(rows: Rows, chosen: Iterable[tuple[str, int]]) -> Iterator[str]:
+def _lines_of(rows: DatasetRows, chosen: Iterable[tuple[str, int]]) -> Iterator[str]:
     for key, position in chosen:
         lineage = rows.lineage(position)
         value = {"id": key, "row": rows.data(position), **({"lineage": lineage} if lineage else {})}

@@ -15,11 +15,11 @@ from synthgen.tasks.rows import HubDataset, Problems, Source, any_columns, find_
 from synthgen.tasks.rows.hub import hub_splits, is_saved, pinned, saved_rows
 from synthgen.tasks.rows.remote import fetched_dataset, is_url
 from synthgen.versions import facts, folders
-from synthgen.versions.rows import SPLIT, Rows
+from synthgen.versions.rows import SPLIT, DatasetRows
 
 
 class Lineage:
-    """Find what a folder notes about the origin of its rows.
+    """Find the records of a folder about the origin of its rows.
 
     A line is found by the id of its row. A line without an id is found by the row's place, which is trusted only while
     the folder is as its manifest says, because an edit moves rows.
@@ -55,10 +55,10 @@ class Lineage:
 
 @dataclass
 class Dataset:
-    """Hold a dataset: its rows, what is known about it, and the name by which the user called it."""
+    """Hold a dataset: its rows, its facts, and the name that the user gave for it."""
 
     name: str
-    rows: Rows
+    rows: DatasetRows
     facts: Json
     """The facts that `facts.FACTS` names. A fact that is not known is missing."""
     version_of: str | None = None
@@ -107,7 +107,7 @@ def read(text: str, work: Path) -> Dataset:
 
 
 def _read(text: str, source: Source, work: Path) -> Dataset:
-    rows = Rows(work)
+    rows = DatasetRows(work)
     if isinstance(source, HubDataset):
         at = pinned(source)
         for part in [at] if at.split else hub_splits(at, Problems(source, "input", streamed=True)):
@@ -163,7 +163,7 @@ def _dataset_of(run: Path) -> Path:
     return folder
 
 
-def _add(rows: Rows, source: Source, split: str, lineage: Lineage | None = None) -> None:
+def _add(rows: DatasetRows, source: Source, split: str, lineage: Lineage | None = None) -> None:
     """Add every row of a file. In a file whose name tells no split, a row's own field `split` does."""
     problems = Problems(source, "input", streamed=True)
     for number, row in enumerate(read_rows(source, any_columns(), problems)):

@@ -11,7 +11,7 @@ from synthgen.versions.facts import RESTORED
 from synthgen.versions.folders import LINEAGE, ROW_ID
 from synthgen.versions.names import load
 from synthgen.versions.reading import read, workspace
-from synthgen.versions.rows import Rows, joined
+from synthgen.versions.rows import DatasetRows, joined
 from synthgen.versions.store import Store, Version, is_name, pretty
 
 
@@ -72,10 +72,10 @@ def check_free(out: Path) -> None:
         raise UserError(f"{out}: has content already; name a new or empty folder")
 
 
-def files_of(rows: Rows, noted: dict[str, None], extra: dict[int, Json] | None = None) -> dict[str, bytes]:
-    """Return the files of a dataset by name: a file for each split, and what is known of the origin of rows.
+def files_of(rows: DatasetRows, noted: dict[str, None], extra: dict[int, Json] | None = None) -> dict[str, bytes]:
+    """Return the files of a dataset by name: a file for each split, and one with the known origin of rows.
 
-    `extra` has more to note about rows, by their position.
+    `extra` has further origin data of rows, by their position.
     """
     parts: dict[str, list[str]] = {split: [] for split in rows.splits()}
     lineages: dict[str, list[str]] = {split: [] for split in parts}

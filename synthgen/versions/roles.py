@@ -1,10 +1,10 @@
-"""Tell which fields of a row are its input, and which are its target."""
+"""Determine which fields of a row are its input, and which are its target."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import UserError
-from synthgen.prepare.item import Fields
+from synthgen.prepare.item import RowFields
 from synthgen.records import Json, content_id
 from synthgen.tasks.typed import nearest
 
@@ -41,7 +41,7 @@ class Roles:
     def text(self, data: Json) -> str:
         """Return the input of a row as one text."""
         own = {name: value for name, value in data.items() if self._is_input(name)}
-        return Fields(self.input).whole(own)
+        return RowFields(self.input).whole(own)
 
     def _is_input(self, name: str) -> bool:
         if self.input:

@@ -1,7 +1,7 @@
 """Hold the rows of one dataset: their content on disk, their ids and splits in memory.
 
-The id of a row is the hash of its canonical content. What only notes where a row came from or which split it is in does
-not count as content.
+The id of a row is the hash of its canonical content. Fields that only record a row's origin or split do not count as
+content.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     position: int
 
 
-class Rows:
+class DatasetRows:
     """Hold rows in their order. In memory a row takes about 250 bytes, whatever its length."""
 
     def __init__(self, work: Path) -> None:
@@ -44,13 +44,13 @@ class Rows:
         self.licences: Counter[str] = Counter()
         """The number of rows with each licence; an empty text for rows that name none."""
         self.noted: dict[str, None] = {}
-        """Fields that only noted place or split, and are not part of the content."""
+        """Fields that only recorded origin or split, and are not part of the content."""
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def add(self, data: Json, split: str, lineage: Callable[[str], Json] = lambda _: {}) -> None:
-        """Add a row as it was read. `lineage` returns what is known of its origin, by its id."""
+        """Add a row as it was read. `lineage` returns its known origin, by its id."""
         data, noted = parted(data, split)
         self.noted.update(dict.fromkeys(noted))
         key = content_id(data)
@@ -80,7 +80,7 @@ class Rows:
         return self._spool[position].data
 
     def lineage(self, position: int) -> Json:
-        """Return what is known of a row's origin; empty where nothing is."""
+        """Return the known origin of a row; empty if unknown."""
         at = self._lineage_at.get(position)
         return {} if at is None else self._lineage[at].data
 
@@ -103,7 +103,7 @@ class Rows:
 
 
 def parted(data: Json, split: str) -> tuple[Json, Json]:
-    """Return the content of a row, and the fields that only note where it was read from and which split it is in."""
+    """Return the content of a row, and the fields that only record its origin and split."""
     noted = {
         name: value
         for name, value in data.items()

@@ -6,7 +6,7 @@ from synthgen.records import Json, to_json
 from synthgen.safety.untrusted import escaped, one_line
 from synthgen.versions.diff import KINDS, Diff
 from synthgen.versions.facts import FACTS
-from synthgen.versions.freeze import Frozen
+from synthgen.versions.freeze import FrozenVersion
 from synthgen.versions.merge import Merged, in_words
 from synthgen.versions.store import Version
 
@@ -20,8 +20,8 @@ def short(content: str) -> str:
     return content[:_HASH]
 
 
-def of_frozen(frozen: Frozen) -> list[str]:
-    """Return what `synthgen version` says."""
+def of_frozen(frozen: FrozenVersion) -> list[str]:
+    """Return the lines that `synthgen version` prints."""
     version, meta = frozen.version, frozen.version.meta
     if not frozen.new:
         return [f"unchanged: this is {version.label} ({short(version.content)}), and no version was made"]
@@ -161,7 +161,7 @@ def of_rows(found: Diff) -> Iterable[str]:
 
 
 def of_merge(merged: Merged, out: str) -> list[str]:
-    """Return what `synthgen merge` says."""
+    """Return the lines that `synthgen merge` prints."""
     rows = [(one_line(name), f"{count:,}", f"{kept:,}") for name, count, kept in merged.kept]
     lines = table([("dataset", "rows", "kept"), *rows], right=(1, 2))
     removed = ", ".join(f"{name} {count:,}" for name, count in sorted(merged.removed.items()))
@@ -220,7 +220,10 @@ def _fact(name: str, value: object) -> str:
 
 
 def _changed(found: Diff) -> str:
-    """Say in which fields the changed rows differ. The number of rows is left out where all differ in the target alone."""
+    """Return the fields in which the changed rows differ.
+
+    The number of rows is left out where all differ in the target alone.
+    """
     target, fields = ", ".join(found.roles.target), found.changed_fields
     if set(fields) <= set(found.roles.target):
         return f"changed: the same input, another {target}"

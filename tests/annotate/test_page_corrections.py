@@ -6,7 +6,7 @@ import pytest
 
 from synthgen.labels.choose import chooser
 from synthgen.labels.inbox import Change
-from synthgen.labels.questions import Asking, Form, Plan, Shown
+from synthgen.labels.questions import Asking, Form, ReviewTerms, ShownSample
 from synthgen.labels.web import Page
 from synthgen.records import Correction, Json, PersonAnswer, Sample, content_id
 
@@ -19,8 +19,8 @@ def page(put: Callable[[Sequence[Change]], None]) -> tuple[Page, Asking]:
             raise ValueError("nothing was changed")
         return Sample(id=content_id(data), data=data, origin="synthetic", parents=(key,))
 
-    shown = {"one": Shown([("text", DATA["text"])], {}, DATA)}
-    plan = Plan(assigned=["one"], guide="abc", correct=correct)
+    shown = {"one": ShownSample([("text", DATA["text"])], {}, DATA)}
+    plan = ReviewTerms(assigned=["one"], guide="abc", correct=correct)
     asking = Asking(Form("t", "en", {}), shown, chooser(["one"], {}, {}, 0), [], "anna", 1, put, plan=plan)
     return Page(asking, 8000), asking
 
@@ -52,9 +52,9 @@ def test_a_correction_on_the_page_needs_the_label_of_a_task_with_labels() -> Non
         return Sample(id=content_id(data), data={**data, "label": label}, origin="synthetic", parents=(key,))
 
     data: Json = {"text": "One line.\r\nAnother.", "label": "a"}
-    plan = Plan(assigned=["one"], correct=correct)
+    plan = ReviewTerms(assigned=["one"], correct=correct)
     form = Form("t", "en", {"a": "", "b": ""}, label_field="label")
-    shown = {"one": Shown([("text", data["text"])], {}, data)}
+    shown = {"one": ShownSample([("text", data["text"])], {}, data)}
     asking = Asking(form, shown, chooser(["one"], {}, {}, 0), [], "anna", 1, written.extend, plan=plan)
     served = Page(asking, 8000)
     question = served._state()["question"]
@@ -69,7 +69,7 @@ def test_a_correction_on_the_page_needs_the_label_of_a_task_with_labels() -> Non
 
 
 def test_a_session_of_label_offers_no_corrections() -> None:
-    shown = {"one": Shown([("text", DATA["text"])], {}, DATA)}
+    shown = {"one": ShownSample([("text", DATA["text"])], {}, DATA)}
     asking = Asking(Form("t", "en", {}), shown, chooser(["one"], {}, {}, 0), [], "anna", 1, lambda _: None)
     assert Page(asking, 8000)._state()["question"]["edit"] is None
     with pytest.raises(ValueError, match="use synthgen review"):

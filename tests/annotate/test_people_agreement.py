@@ -112,7 +112,7 @@ def test_only_a_third_person_decides() -> None:
     assert adjudicate.to_decide(given, "w") == (["1", "2"], 0)
 
 
-def test_everybody_in_a_pair_is_named_once() -> None:
+def test_each_pair_of_people_is_listed_once() -> None:
     found = measure(drawn(20, {"x": 0.1, "y": 0.1, "z": 0.1}), LABELS)
     assert found is not None
     assert [pair.people for pair in found.pairs] == list(combinations("xyz", 2))

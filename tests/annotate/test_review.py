@@ -81,7 +81,7 @@ def test_later_batches_have_other_samples_and_the_end_of_them_is_named(make_run:
     )
 
 
-def test_leaving_early_prints_the_command_that_goes_on(make_run: Make, say: Say) -> None:
+def test_leaving_early_prints_the_command_that_continues_it(make_run: Make, say: Say) -> None:
     make_run(6)
     say("review", "run", "--sample", "random", "--annotators", "anna,ben")
     said = say("review", "run", "--annotator", "anna", typed="1\ns\nq\n")

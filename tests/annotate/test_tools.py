@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from synthgen.annotate.controls import Choice, Rating, Writing, layout
+from synthgen.annotate.controls import ChoiceQuestion, RatingQuestion, TextQuestion, layout
 from synthgen.annotate.label_studio import config
 from synthgen.cli import dispatch
 from synthgen.records import Json, PersonAnswer, Sample
@@ -52,8 +52,15 @@ def test_every_part_of_a_schema_gets_its_control() -> None:
             ["tone", "topics", "stars", "spam", "summary", "turns"],
         )
     )
-    assert [type(one) for one in made.controls] == [Choice, Choice, Rating, Choice, Writing, Writing]
-    assert [one.as_json for one in made.controls if isinstance(one, Writing)] == [False, True]
+    assert [type(one) for one in made.controls] == [
+        ChoiceQuestion,
+        ChoiceQuestion,
+        RatingQuestion,
+        ChoiceQuestion,
+        TextQuestion,
+        TextQuestion,
+    ]
+    assert [one.as_json for one in made.controls if isinstance(one, TextQuestion)] == [False, True]
     view = ElementTree.fromstring(config(made))
     assert [one.get("value") for one in view.iterfind("Choices[@name='tone']/Choice")] == ["calm", "<angry> & loud"]
     assert view.find("Choices[@name='topics']").get("choice") == "multiple"  # type: ignore[union-attr]

@@ -50,7 +50,7 @@ def has_ended(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_child_ends_with_its_benchmark(tmp_path: Path, number: int) -> None:
+def test_a_child_process_ends_with_its_benchmark(tmp_path: Path, number: int) -> None:
     parent, child = started(tmp_path / "child", 60, "pass")
     parent.send_signal(number)
     parent.wait(20)

@@ -26,7 +26,7 @@ def test_one_share_summarises_all_kinds_of_requests() -> None:
     assert summed_up(found)["http_share"] == pytest.approx(0.2)
 
 
-def test_cpu_is_told_in_milliseconds_a_request() -> None:
+def test_cpu_is_reported_in_milliseconds_a_request() -> None:
     found = {("free, 64", "http"): windows(1, cpu=0.002), ("free, 64", "inprocess"): windows(1, cpu=0.001)}
     assert summed_up(found)["free, 64.http.loop_ms"] == 2.0
 

@@ -101,7 +101,7 @@ def test_a_row_is_new_once_and_never_a_seed(data: Data) -> None:
     assert not {0, 1} & set(new)
 
 
-def test_replies_are_all_told_apart_and_copies_are_word_for_word(data: Data) -> None:
+def test_every_reply_differs_from_the_others_and_copies_are_word_for_word(data: Data) -> None:
     plants = served(generator(data, Faults(copies=0.3)), 400)
     assert len({plant.reply for plant in plants}) == 400
     copies = [plant for plant in plants if plant.kind == COPY]

@@ -83,7 +83,7 @@ def test_the_best_tuned_peer_is_chosen_in_each_round(rounds: list[Round]) -> Non
     assert over_best_peer(rounds[1:], "synthgen", "tuned") == pytest.approx(800 / 400)
 
 
-def test_figures_are_accepted_a_second_and_flat(rounds: list[Round]) -> None:
+def test_figures_are_accepted_candidates_a_second_in_a_flat_mapping(rounds: list[Round]) -> None:
     rounds[0]["synthgen"] = Outcome(rows=1000, accepted=900, seconds=1.0)
     found = figures(rounds[:1])
     assert found["synthgen"] == 900 and found["synthgen.candidates"] == 1000

@@ -444,7 +444,7 @@ def test_the_person_is_asked_about_samples_within_the_budget_and_answers_as_the_
 
 
 @pytest.mark.slow
-def test_a_run_that_was_cut_short_goes_on(measured: Measured) -> None:
+def test_an_interrupted_run_continues(measured: Measured) -> None:
     seeds = draw_seeds(measured.data, 2, 0, 0)
     folder = measured.folder / "work/draw-0/loop"
     with Reader(folder / "ledger.sqlite") as reader:

@@ -57,7 +57,7 @@ def check_nothing_lost_or_repeated(target: int) -> None:
 @pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
-def test_a_run_on_ray_goes_on_while_raylets_are_killed_and_added(ring: Callable[[int], Ring]) -> None:
+def test_a_run_on_ray_continues_while_raylets_are_killed_and_added(ring: Callable[[int], Ring]) -> None:
     cluster = ring(1)
     running = begin(
         "run", *STAND_IN, f"engine.ray.address={cluster.address}", "engine.ray.max=4", "budget.target=2500",

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from synthgen.cli import dispatch
 from synthgen.cluster.shards import sharded
-from synthgen.cluster.shards.exchange import ENDS, Exchange, Stage
+from synthgen.cluster.shards.exchange import ENDS, ShardExchange, Stage
 from synthgen.cluster.shards.merge import merge
 from synthgen.config import Config
 from synthgen.diversity.embedder import DiversityConfig, HashEncoder
@@ -70,7 +70,7 @@ def test_the_goals_of_the_shards_add_up_to_those_of_the_run(labels: list[str], t
 def test_limits_are_shared_and_limits_that_are_too_small_are_refused() -> None:
     engine = EndpointConfig(urls=["http://127.0.0.1:1/v1"], model="m", in_flight=5, tokens_per_minute=900)
     config = replace(news_config(), engine=engine, shards=2, budget=BudgetConfig(candidates=11))
-    found = [shares.shard_config(config, Path("run"), number, shares.Goal(9, {}), engine) for number in (0, 1)]
+    found = [shares.shard_config(config, Path("run"), number, shares.ShardGoal(9, {}), engine) for number in (0, 1)]
     assert [one.engine.in_flight for one in found] == [3, 2]
     assert [one.engine.tokens_per_minute for one in found] == [450, 450]
     assert [one.budget.candidates for one in found] == [6, 5]
@@ -169,7 +169,7 @@ def test_a_duplicate_across_shards_is_dropped_once_and_kept_as_a_rejection(
     assert rows(path, "SELECT COUNT(*) FROM samples JOIN embeddings ON id = sample_id") == [(4 + len(news_seeds),)]
 
 
-def test_a_merge_that_is_killed_goes_on_to_the_same_ledger(
+def test_a_merge_that_is_killed_continues_to_the_same_ledger(
     merged: Callable[..., Merged], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = merged("whole")
@@ -196,8 +196,8 @@ def test_a_merge_that_is_killed_goes_on_to_the_same_ledger(
 def test_what_is_taken_over_depends_on_the_slot_alone_and_is_on_record(merged: Callable[..., Merged]) -> None:
     own, other = shares.ledgers(merged("run")[0].parent, 2)
 
-    def exchange(ledger: Ledger) -> Exchange:
-        return Exchange(ledger, 0, [own, other], Stage(1, [0, 0], [0, 1]), 2, 1)
+    def exchange(ledger: Ledger) -> ShardExchange:
+        return ShardExchange(ledger, 0, [own, other], Stage(1, [0, 0], [0, 1]), 2, 1)
 
     async def taken(ledger: Ledger, *slots: int) -> list[list[tuple[int | None, str]] | None]:
         one = exchange(ledger)
@@ -229,28 +229,28 @@ def samples(folder: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with two shards that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     done = forks.run([*SYNTHGEN, *SHARDED, f"run.dir={folder}"], check=False, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
     return folder
 
 
 @pytest.mark.slow
-def test_shards_fill_every_label_exactly_and_are_shown(undisturbed: Path) -> None:
+def test_shards_fill_every_label_exactly_and_are_shown(uninterrupted: Path) -> None:
     by_label = "SELECT label, COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1 ORDER BY 1"
-    assert [count for _, count in rows(undisturbed / "ledger.sqlite", by_label)] == [16, 15, 15, 15]
-    said = lines(status(undisturbed))
+    assert [count for _, count in rows(uninterrupted / "ledger.sqlite", by_label)] == [16, 15, 15, 15]
+    said = lines(status(uninterrupted))
     assert [line.split(",")[0] for line in said if line.startswith("shard ")] == [
         "shard 1     ended",
         "shard 2     ended",
     ]
-    assert dispatch(["resume", str(undisturbed / "shards" / "1")]) == 2
+    assert dispatch(["resume", str(uninterrupted / "shards" / "1")]) == 2
 
 
 @pytest.mark.slow
-def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Path, undisturbed: Path) -> None:
+def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Path, uninterrupted: Path) -> None:
     run = forks.Popen(
         [*SYNTHGEN, *SHARDED, "run.dir=out", "engine.jitter=0.5"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
@@ -267,12 +267,12 @@ def test_a_killed_shard_and_a_drained_run_go_on_to_the_same_dataset(tmp_path: Pa
     said, _ = run.communicate(timeout=240)
     assert (run.returncode, said.splitlines()[-1]) == (5, "synthgen resume out")
     assert dispatch(["resume", "out"]) == 0
-    assert samples(tmp_path / "out") == samples(undisturbed)
+    assert samples(tmp_path / "out") == samples(uninterrupted)
 
 
 @pytest.mark.slow
 def test_a_run_that_ended_before_its_merge_is_merged_by_a_resume(
-    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -281,7 +281,7 @@ def test_a_run_that_ended_before_its_merge_is_merged_by_a_resume(
         patched.setattr(sharded, "merge", interrupted)
         assert dispatch([*SHARDED, "run.dir=out"]) == 5
     assert dispatch(["resume", "out"]) == 0
-    assert samples(tmp_path / "out") == samples(undisturbed)
+    assert samples(tmp_path / "out") == samples(uninterrupted)
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ LABELS = ["PlayMusic", "lost_or_stolen_card", "visual-studio", "天气", "or"]
         ("play", None, False),
     ],
 )
-def test_a_text_says_its_label_if_it_has_a_word_of_the_name(text: str, label: str | None, says: bool) -> None:
+def test_a_text_contains_its_label_if_it_has_a_word_of_the_name(text: str, label: str | None, says: bool) -> None:
     assert LabelWords(LABELS).says(text, label) is says
 
 
@@ -49,7 +49,7 @@ def test_capitals_of_a_title_say_nothing() -> None:
     assert names("How To Restore Data With Core Storage In 2016").names == {"2016"}
 
 
-def test_a_name_that_two_seeds_have_is_common() -> None:
+def test_a_name_in_two_seeds_counts_as_common() -> None:
     seeds = names("find Rihanna", "play songs of Rihanna", "we saw Vermont", "they met Solange")
     assert seeds.names == {"Vermont", "Solange"}
     assert seeds.natural == 0.5

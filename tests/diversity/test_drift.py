@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from synthgen.diversity.drift import Alarm, AlarmsConfig, DriftWatch
+from synthgen.diversity.drift import Alarm, AlarmsConfig, DriftMonitor
 from synthgen.diversity.metrics import Vectors
 from synthgen.diversity.rounds import ROWS, Accepted, Rounds
 from synthgen.errors import ConfigError
@@ -65,15 +65,15 @@ def slots(*parts: tuple[int, Make], each: int = 4) -> Iterator[Slot]:
             slot += 1
 
 
-def watch(cfg: AlarmsConfig | None = None, labels: Sequence[str] = LABELS) -> DriftWatch:
-    return DriftWatch(cfg or AlarmsConfig(), SLOTS, lambda data: data["text"], labels, SEEDS)
+def watch(cfg: AlarmsConfig | None = None, labels: Sequence[str] = LABELS) -> DriftMonitor:
+    return DriftMonitor(cfg or AlarmsConfig(), SLOTS, lambda data: data["text"], labels, SEEDS)
 
 
 def told(run: Iterator[Slot], cfg: AlarmsConfig | None = None) -> list[Alarm]:
     return watch(cfg).restore(run)
 
 
-def test_a_run_that_stays_as_it_began_raises_nothing() -> None:
+def test_a_run_that_stays_as_it_began_raises_no_alarm() -> None:
     assert told(slots((20 * SLOTS, varied))) == []
 
 
@@ -108,14 +108,14 @@ def test_labels_raise_no_alarm_before_there_are_ten_samples_of_each() -> None:
     assert watch(cfg, many).restore(slots((8 * SLOTS, one_label)))[0].slot == 8 * SLOTS - 1
 
 
-def test_a_dip_of_one_round_raises_nothing_and_a_second_collapse_is_told_again() -> None:
+def test_a_dip_of_one_round_raises_no_alarm_and_a_second_collapse_is_reported_again() -> None:
     dip = [(6 * SLOTS, varied), (SLOTS, alike), (4 * SLOTS, varied)]
     assert told(slots(*dip)) == []
     again = told(slots(*dip, (2 * SLOTS, alike), (2 * SLOTS, varied), (2 * SLOTS, alike)))
     assert [alarm.slot for alarm in again if alarm.figure == "vendi"] == [13 * SLOTS - 1, 17 * SLOTS - 1]
 
 
-def test_a_bound_of_null_raises_nothing() -> None:
+def test_a_bound_of_null_raises_no_alarm() -> None:
     cfg = AlarmsConfig(vendi_fall=None, distinct_fall=None, repetition_rise=None, similarity_rise=None)
     assert told(slots((6 * SLOTS, varied), (4 * SLOTS, alike)), cfg) == []
 
@@ -141,7 +141,7 @@ def test_a_run_ended_by_drift_names_the_alarm() -> None:
 
 
 @pytest.mark.parametrize("killed", [1, 5 * SLOTS, 7 * SLOTS - 1, 7 * SLOTS, 8 * SLOTS - 1])
-def test_a_resumed_run_raises_what_an_undisturbed_one_raises(killed: int) -> None:
+def test_a_resumed_run_raises_the_alarms_of_an_uninterrupted_one(killed: int) -> None:
     run = [*slots((6 * SLOTS, varied), (4 * SLOTS, alike))]
     first, second = watch(), watch()
     before = first.restore(iter(run[:killed]))

@@ -149,13 +149,13 @@ def test_results_from_a_base_do_not_depend_on_the_time_of_the_search(
     assert all(hits == at_the_end[0] for hits in at_the_end)
 
 
-def test_of_equal_vectors_the_first_is_found_alone_and_among_others(make: Make, vectors: Vectors) -> None:
+def test_of_equal_vectors_the_first_is_found_in_single_and_batched_queries(make: Make, vectors: Vectors) -> None:
     index = make(np.concatenate([vectors[:300], vectors[:300], vectors[:300]]))
     assert [hit[0] for hit in index.view().nearest(vectors[:300], [900] * 300)] == list(range(300))
     assert [index.view().nearest(vectors[row : row + 1], [900])[0][0] for row in range(40)] == list(range(40))
 
 
-def test_one_query_finds_the_same_alone_and_among_others(
+def test_a_query_finds_the_same_alone_and_in_a_batch(
     make: Make, vectors: Vectors, queries: Vectors, careless: None
 ) -> None:
     index = make(vectors)

@@ -203,7 +203,7 @@ async def test_where_seeds_of_a_label_are_much_alike_a_near_duplicate_has_to_be_
     check = meaning()
     check.take(texts[0])
     assert (await check(candidate("30 how do I open one account"))).reason == "near_duplicate"
-    check.learn(seeds, list(Directions().encode(texts * 4)))
+    check.calibrate(seeds, list(Directions().encode(texts * 4)))
     assert (await check(candidate("30 how do I open one account"))).outcome == "pass"
 
 

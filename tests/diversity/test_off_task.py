@@ -51,9 +51,7 @@ def rejected(check: OffTask, vectors: Vectors, label: str | None) -> float:
 
 
 @pytest.mark.parametrize(("text", "outcome"), [("明天天气怎么样", "pass"), ("别生气了，今天算了", "reject")])
-async def test_a_chinese_label_is_said_as_a_word_and_not_by_its_characters(
-    text: str, outcome: str, candidate: Make
-) -> None:
+async def test_a_text_contains_a_chinese_label_only_as_a_word(text: str, outcome: str, candidate: Make) -> None:
     check, made = make(labels={"loan": "天气", "card": "音乐"}), candidate(text, label="loan")
     made.embedding = around(9, 1, 0.5, 7)[0]
     assert (await check(made)).outcome == outcome

@@ -47,6 +47,6 @@ def test_without_labels_the_expected_likeness_is_never_below_the_usual_one() -> 
     assert expected_likeness(ALIKE, vectors, [None] * 4) == pytest.approx(1 / 3)
 
 
-def test_a_corrected_likeness_is_1_for_equal_texts_and_0_for_what_is_expected() -> None:
+def test_a_corrected_likeness_is_1_for_equal_texts_and_0_for_the_expected_likeness() -> None:
     assert [corrected(found, 0.4) for found in (0.4, 0.7, 1.0)] == pytest.approx([0.0, 0.5, 1.0])
     assert corrected(1.0, 1.0) == 1.0

@@ -33,7 +33,7 @@ async def test_the_decided_label_must_differ_from_that_of_the_pair(
 
 
 @pytest.mark.parametrize(("settled", "reason"), [(0.02, "label_unproved"), (0.6, None)])
-async def test_a_label_that_only_the_request_speaks_for_is_not_proved(
+async def test_a_label_supported_only_by_the_request_is_not_proved(
     check: PairCheck, candidate: Make, settled: float, reason: str | None
 ) -> None:
     made = candidate("Players of the club fell on Monday.", given={PAIR: "p"})

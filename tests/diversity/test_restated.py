@@ -109,7 +109,7 @@ def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_cut_short_rejects_what_an_undisturbed_one_rejects(tmp_path: Path) -> None:
+def test_an_interrupted_run_rejects_the_candidates_that_an_uninterrupted_one_rejects(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
     def run(folder: Path, *overrides: str) -> int:
@@ -136,7 +136,7 @@ def test_the_sample_that_is_rewritten_does_not_count_but_the_others_do() -> None
         assert asyncio.run(restated(asked)).reason == reason
 
 
-def test_a_candidate_that_was_compared_with_nothing_does_not_raise_what_others_may_do() -> None:
+def test_a_candidate_that_was_compared_with_nothing_does_not_raise_the_limit_for_others() -> None:
     restated = check()
     accept(restated, NEW, 10)
     alone = candidate(RESTATEMENT, SEEDS[:1]).model_copy(update={"given": {REWRITES: sample(SEEDS[0]).id}})

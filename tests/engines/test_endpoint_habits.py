@@ -34,20 +34,20 @@ class Case(NamedTuple):
 NOT_VLLM = "unread=structured_outputs"
 CASES = [
     Case(("known_keys", NOT_VLLM), "refuses keys that OpenAI's API does not know, such as `min_p` or `structured_outputs`",
-         "leaves them out; the check on copies stands in for `bad_words`", "min_p is left out; bad_words is left out"),
-    Case((NOT_VLLM,), "leaves vLLM's `structured_outputs` unread",
-         "sends JSON Schemas as `response_format`, and says the judge's choices in words",
+         "leaves them out; the check on copies replaces `bad_words`", "min_p is left out; bad_words is left out"),
+    Case((NOT_VLLM,), "ignores vLLM's `structured_outputs`",
+         "sends JSON Schemas as `response_format`, and states the judge's choices in words",
          "JSON Schemas as response_format json_schema; choices in words"),
     Case(("max_completion_tokens",), "wants `max_completion_tokens`", "sends that", "max_completion_tokens; "),
     Case(("one_temperature",), "takes no temperature but 1", "sends none; the judge answers with the server's own",
          "temperatures are left out"),
-    Case(("no_system",), "knows no system message", "puts what it says ahead of the first question",
+    Case(("no_system",), "knows no system message", "puts its text before the first question",
          "system messages go ahead of the first question"),
     Case(("no_response_format", NOT_VLLM), "knows no grammar at all",
          "puts the schema into the prompt, reads answers tolerantly, and asks once more where there is no JSON",
          "no JSON Schemas: the schema in the prompt"),
     Case(("strict_schemas", NOT_VLLM), "takes only strict schemas, in which every property is required",
-         "sends such, with null for a field that may lack, and takes the nulls out again", "JSON Schemas as strict"),
+         "sends a strict schema, in which optional fields may be null, and removes the nulls from the answers", "JSON Schemas as strict"),
     Case(("json_object", NOT_VLLM), "knows `response_format: json_object` alone",
          "sends the schema with it (llama-cpp-python reads that) or in the prompt", "response_format json_object"),
     Case(("few_logprobs=3",), "gives fewer logprobs than were asked for", "asks for as many as it gives",
@@ -141,7 +141,7 @@ def events(kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.habits[0])
-def test_a_run_gets_along_with_the_habit(case: Case, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_works_with_the_habit_of_the_server(case: Case, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*case.habits) == 0
     assert accepted() == 4
     assert case.says in " ".join(capsys.readouterr().out.split())
@@ -259,7 +259,7 @@ def test_a_judge_that_only_thinks_names_the_key_to_raise(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_ran_out_of_room_for_thinking_goes_on_with_more(stand_in: "StartServer") -> None:
+def test_a_run_that_ran_out_of_tokens_for_thinking_continues_with_more(stand_in: "StartServer") -> None:
     server = stand_in(habit=["thinks_long=300"])
     words = ["run", "experiment=smoke", "run.dir=out", "engine=openai", "engine.model=m", f"engine.urls=[{server.url}]"]
     stops = ["budget.target=4", "budget.window=6", "model.thinking_tokens=32"]

@@ -75,7 +75,7 @@ def test_each_model_is_asked_under_its_own_name_at_its_own_endpoint(stand_in: "S
 
 
 @pytest.mark.slow
-def test_a_mix_that_was_interrupted_goes_on_to_the_same_dataset(stand_in: "StartServer") -> None:
+def test_a_mix_that_was_interrupted_continues_to_the_same_dataset(stand_in: "StartServer") -> None:
     url = stand_in(delay=0.1).url
     settings = [f"engine.urls=[{url}]", MIXED, "budget.target=30", "judge=none"]
     settings += ["engine.request_seeds=true"]  # the stand-in repeats an answer by its seed
@@ -123,7 +123,7 @@ def test_a_model_of_a_mix_that_does_not_answer_is_named(
         (["engine.models=[{model: a, wieght: 1}]"], "wieght"),
     ],
 )
-def test_a_mix_that_cannot_be_is_exit_code_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_mix_is_exit_code_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["validate", "experiment=smoke", "engine=openai", f"engine.urls=[{NOWHERE}]", *words]) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -203,7 +203,7 @@ def test_a_judge_that_does_not_answer_ends_the_run_with_exit_code_4(
         ),
     ],
 )
-def test_endpoints_of_the_judge_that_cannot_be_are_exit_code_2(
+def test_impossible_endpoints_of_the_judge_are_exit_code_2(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["validate", "experiment=smoke", *words]) == 2
@@ -216,7 +216,7 @@ def test_endpoints_of_the_judge_that_cannot_be_are_exit_code_2(
 
 
 @pytest.mark.slow
-def test_a_run_ends_at_its_budget_and_goes_on_with_a_larger_one(
+def test_a_run_ends_at_its_budget_and_continues_with_a_larger_one(
     stand_in: "StartServer", capsys: pytest.CaptureFixture[str]
 ) -> None:
     writer, judge = stand_in(delay=0.01).url, stand_in(delay=0.01).url

@@ -118,7 +118,7 @@ def test_a_few_answers_with_nan_logprobs_are_asked_for_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_run_goes_on() -> None:
+def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_run_continues() -> None:
     assert dispatch(OWN) == 0
     text = json.loads(query("SELECT data FROM samples WHERE slot BETWEEN 0 AND 15 LIMIT 1")[0][0])["text"]
     word = max(text.split(), key=len)
@@ -136,7 +136,7 @@ def test_a_candidate_that_kills_its_judge_is_quarantined_with_its_text_and_the_r
 
 
 @pytest.mark.slow
-def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume_goes_on(
+def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume_continues(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fault = {"kind": "die", "after": 25, "starts": 3}
@@ -151,7 +151,7 @@ def test_a_server_that_always_dies_is_exit_code_4_within_its_budget_and_a_resume
 
 
 @pytest.mark.slow
-def test_out_of_memory_at_start_is_reported_and_the_run_goes_on() -> None:
+def test_out_of_memory_at_start_is_reported_and_the_run_continues() -> None:
     assert dispatch([*OWN, faults({"kind": "oom", "value": 32})]) == 0
     assert why("engine_memory").endswith("starting again with max-num-seqs 32 instead of 64")
 
@@ -186,7 +186,7 @@ def test_the_work_of_an_endpoint_that_fails_is_done_by_the_other(fault: str, sta
 
 
 @pytest.mark.slow
-def test_when_all_endpoints_are_gone_the_run_waits_then_ends_with_4_and_a_resume_goes_on(
+def test_when_all_endpoints_are_gone_the_run_waits_then_ends_with_4_and_a_resume_continues(
     stand_in: "StartServer", capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = stand_in({"kind": "die", "after": 60}, delay=0.02)

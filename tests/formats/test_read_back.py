@@ -133,7 +133,7 @@ def test_an_answer_outside_the_passage_is_refused_by_name(export: Export, capsys
            "question": "Where does Ada live?", "answer": "Paris"}  # fmt: skip
     with pytest.raises(AssertionError):
         export("squad", "passage_qa", [row])
-    assert "train row 1: answer: 'Paris' does not stand in passage" in capsys.readouterr().err
+    assert "train row 1: answer: 'Paris' does not occur in passage" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ from synthgen.generate.copies import not_again, runs, written_freely
 from synthgen.records import Sample
 
 
-def test_runs_begin_at_every_second_word_and_stand_as_in_the_text() -> None:
+def test_runs_of_words_begin_at_every_second_word_and_are_spelt_as_in_the_text() -> None:
     text = "Book a table,  for two people at eight."
     assert runs(text, 4) == ["Book a table,  for", "table,  for two people", "two people at eight."]
     assert runs(text, 8) == [text]
 
 
 @pytest.mark.parametrize("text", ["", "Yes", "rate this book"])
-def test_a_short_text_holds_nothing_back(text: str) -> None:
+def test_a_short_text_bars_no_words(text: str) -> None:
     """Its words are those of many others."""
     assert runs(text, 4) == []
 

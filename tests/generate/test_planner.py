@@ -201,7 +201,7 @@ def test_no_more_slots_are_planned_than_the_budget_of_candidates_allows() -> Non
     labels=st.integers(0, 12), target=st.integers(1, 120), kept=st.floats(0.0, 1.0), settled=st.integers(0, 200),
     grown=st.integers(0, 60),
 )  # fmt: skip
-def test_a_run_that_was_interrupted_plans_what_an_undisturbed_one_plans(
+def test_an_interrupted_run_plans_the_slots_that_an_uninterrupted_one_plans(
     labels: int, target: int, kept: float, settled: int, grown: int
 ) -> None:
     """Killed with some of the groups in the ledger that it had planned, begun again, and grown to another target."""
@@ -224,7 +224,7 @@ def test_a_run_that_was_interrupted_plans_what_an_undisturbed_one_plans(
     assert again.accepted == whole.accepted
 
 
-def test_groups_of_an_older_version_stand_and_the_run_goes_on_behind_them() -> None:
+def test_groups_of_an_older_version_stand_and_the_run_continues_behind_them() -> None:
     old = [(number, 16 * number, 16, f"label {number % 2}") for number in range(6)]
     run = started(2, 80, known=old)
     run.go(40)

@@ -149,7 +149,7 @@ def test_a_sample_with_its_quota_of_children_is_not_shown_any_more() -> None:
     assert shown(drawn(pool, before=13))["s1a"] > 0
 
 
-def test_a_seed_has_no_quota() -> None:
+def test_a_seed_may_have_any_number_of_children() -> None:
     children = [synthetic(n, parents=("seed0a",), depth=9) for n in range(100)]
     assert shown(drawn(pool_of(seed(0), *children, max_children=3)))["seed0a"] == 200
 
@@ -186,7 +186,7 @@ def test_a_worthless_sample_is_not_shown() -> None:
         ({"quality_power": -1}, "pool.quality_power and pool.novelty_power: must be 0 or more"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         PoolConfig(**knobs)
     assert str(caught.value) == message

@@ -263,7 +263,7 @@ def test_a_task_without_labels_gets_none(news_task: Task) -> None:
         ({"min_p": 1}, "generate.min_p: must be from 0 to below 1, got 1"),
     ],
 )
-def test_a_knob_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
+def test_a_setting_out_of_range_is_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         PromptingConfig(**knobs)
     assert str(caught.value) == message

@@ -51,7 +51,7 @@ def test_only_free_text_of_no_fixed_length_is_cut(text: Json) -> None:
     assert cut(**text).back(data) == data
 
 
-def test_nothing_is_cut_that_something_was_written_after() -> None:
+def test_a_field_before_another_is_not_cut_back() -> None:
     data = {"title": "The dam broke. Two villages are flooded n", "text": "short"}
     assert cut().back(data) == data
     assert cut().back({"text": 7}) == {"text": 7}

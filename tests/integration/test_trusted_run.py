@@ -28,7 +28,7 @@ def weights(folder: str) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_an_interrupted_run_gives_the_labels_of_an_undisturbed_one(
+def test_an_interrupted_run_gives_the_labels_of_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_task: Task
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ from synthgen.errors import ConfigError, InputError
 from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.judge import JudgeConfig, read_calibration, render_once
 from synthgen.judge.pairwise import PairPrompt
-from synthgen.judge.panel import MemberConfig
+from synthgen.judge.panel import PanelMemberConfig
 from synthgen.records import REWRITES, Candidate, Sample, canonical
 from synthgen.safety.fences import fence
 from synthgen.tasks.criteria import read_library
@@ -107,14 +107,14 @@ async def test_the_strict_judge_compares_with_a_prompt_of_its_own(
     news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     engine = Told(lambda _: grade(4.0))
-    panel = [MemberConfig(), MemberConfig(template="judge_strict")]
+    panel = [PanelMemberConfig(), PanelMemberConfig(template="judge_strict")]
     await judge(compares(news_task), news_seeds, engine, panel=panel).rubric(candidate(parents=(news_seeds[0].id,)))
     systems = [request.messages[0].content for request in engine.asked]
     assert ["1 (wrong)" in system for system in systems] == [False, True]
 
 
 @pytest.mark.parametrize("after_label", [False, True])
-async def test_another_single_criterion_still_stands_before_every_sample(
+async def test_another_single_criterion_is_still_put_before_every_sample(
     after_label: bool, news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     engine = Told(lambda _: grade(4.0))
@@ -139,7 +139,7 @@ def test_rated_rows_cannot_calibrate_a_comparison(news_task: Task) -> None:
         read_calibration(JudgeConfig(calibration="rated.jsonl"), compares(news_task), [], [])
 
 
-def test_a_pair_is_not_compared_by_it(news_task: Task) -> None:
+def test_a_comparing_criterion_is_not_used_for_pairs(news_task: Task) -> None:
     task = compares(news_task, "natural")
     system = PairPrompt(task, Prompts(task.prompts), 7).messages({}, {})[0].content
     assert task.rubric["natural"] in system and task.rubric["diverse"] not in system

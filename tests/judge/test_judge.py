@@ -8,7 +8,7 @@ import pytest
 from told import UNREADABLE, Told, fenced, grade
 
 from synthgen.judge.labelled import Rated
-from synthgen.judge.panel import MemberConfig
+from synthgen.judge.panel import PanelMemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, content_id
 from synthgen.run.chain import to_sample
@@ -85,7 +85,7 @@ async def test_the_questions_are_asked_before_the_first_slot_as_candidates_are(s
     assert engine.asked[-2].messages == first.messages
 
 
-async def test_each_criterion_is_held_against_its_own_grades(seat: MakeSeat) -> None:
+async def test_each_criterion_is_compared_with_its_own_grades(seat: MakeSeat) -> None:
     """The judge sees what people call natural, and knows nothing of what is fitting."""
     rng = random.Random(0)
     rows = [
@@ -165,7 +165,7 @@ async def test_the_minimum_auc_is_a_setting(seat: MakeSeat) -> None:
 
 async def test_a_member_that_cannot_tell_is_left_out_of_the_panel(seat: MakeSeat, candidate: Make) -> None:
     engine = Told(lambda request: sees(request, 1.5 if "rubric:keen" in request.id else 0.0))
-    panel = [MemberConfig(name="keen"), MemberConfig(name="blind", template="judge_strict")]
+    panel = [PanelMemberConfig(name="keen"), PanelMemberConfig(name="blind", template="judge_strict")]
     made = await ready(seat, engine, rated(), panel=panel)
     members = made.kept["calibration"]["members"]
     assert [members[name]["trusted"] for name in ("keen", "blind")] == [True, False]

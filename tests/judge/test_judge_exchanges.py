@@ -12,12 +12,12 @@ from synthgen.judge.examples import LABEL, RUBRIC, exchanges
 from synthgen.judge.judge import JudgeConfig
 from synthgen.judge.label import LabelConfig
 from synthgen.judge.labelled import Rated
-from synthgen.judge.panel import MemberConfig
+from synthgen.judge.panel import PanelMemberConfig
 from synthgen.judge.rubric import RubricConfig
-from synthgen.records import Candidate, Exchange, Sample, content_id
+from synthgen.records import AdapterExample, Candidate, Sample, content_id
 from synthgen.tasks.task import Task
 
-Make = Callable[..., list[Exchange]]
+Make = Callable[..., list[AdapterExample]]
 MakeSeat = Callable[..., Any]
 
 
@@ -30,7 +30,7 @@ def rated(text: str, label: str = "sport", good: bool | None = True, **grades: f
 def made(news_task: Task, news_seeds: list[Sample]) -> Make:
     """`made(rated, seeds=..., label=..., rubric=...)`: exchanges under the salt that `seat` has."""
 
-    def make(rows: list[Rated], seeds: list[Sample] | None = None, **knobs: Any) -> list[Exchange]:
+    def make(rows: list[Rated], seeds: list[Sample] | None = None, **knobs: Any) -> list[AdapterExample]:
         seeds = news_seeds if seeds is None else seeds
         return exchanges(news_task, JudgeConfig(**knobs), Prompts(news_task.prompts), seeds, rows, salt=7)
 
@@ -89,7 +89,7 @@ def test_a_seed_is_asked_about_without_its_answer_and_among_as_many_of_each_labe
 
 
 def test_members_with_endpoints_of_their_own_are_not_trained(made: Make) -> None:
-    panel = [MemberConfig(template="judge_strict"), MemberConfig(name="far", url="http://h/v1", model="m")]
+    panel = [PanelMemberConfig(template="judge_strict"), PanelMemberConfig(name="far", url="http://h/v1", model="m")]
     found = [one for one in made([rated("One.")], panel=panel) if one.kind == RUBRIC]
     assert len(found) == 2
     assert all("far" not in one.messages[0].content for one in found)

@@ -76,7 +76,7 @@ def test_a_judge_that_knows_nothing_is_announced_and_asked_once_for_the_whole_ru
 
 
 @pytest.mark.slow
-def test_a_run_cannot_go_on_with_other_ratings(rated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_cannot_continue_with_other_ratings(rated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", *SMOKE, f"judge.calibration={rated}"]) == 0
     rated.write_text(rated.read_text(encoding="utf-8").replace("bad", "good", 1), encoding="utf-8")
     assert dispatch(["resume", "a"]) == 2

@@ -98,6 +98,6 @@ async def test_a_judge_that_says_yes_to_everything_is_corrected_by_its_answers_a
     assert len(engine.asked) == 3 * len(aspects.multi_labels), "the questions about no text are asked once"
 
 
-def test_a_threshold_that_even_a_coin_reaches_is_refused() -> None:
+def test_a_threshold_at_chance_level_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"judge\.label\.sure: must be above 0\.5"):
         LabelConfig(sure=0.5)

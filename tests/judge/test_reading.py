@@ -69,7 +69,7 @@ def test_a_finished_answer_gets_the_mass_that_longer_options_leave() -> None:
     assert option_probabilities(answer, options) == pytest.approx({"sport": 0.6, "sporting life": 0.2, "world": 0.2})
 
 
-def test_an_option_that_begins_another_is_told_by_the_whole_answer() -> None:
+def test_an_option_that_begins_another_is_recognised_by_the_whole_answer() -> None:
     place = {"sport": 0.9, "world": 0.1}
     options = ("sport", "sporting life", "world")
     assert option_probabilities(said("sport", place), options) == pytest.approx(
@@ -116,7 +116,7 @@ def test_ambiguous_mass_is_what_begins_more_than_one_option() -> None:
     assert ambiguous_mass(said(""), options) == 0
 
 
-def test_calibration_divides_by_the_probabilities_of_an_empty_text() -> None:
+def test_calibration_divides_by_the_probabilities_for_an_empty_text() -> None:
     biased = {"sport": 0.8, "world": 0.2}
     assert calibrated(biased, biased) == pytest.approx({"sport": 0.5, "world": 0.5})
     turned = calibrated({"sport": 0.6, "world": 0.4}, {"sport": 0.9, "world": 0.1})

@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError, RetryableError
 from synthgen.judge.canaries import CanariesConfig
 from synthgen.judge.endpoints import Router
 from synthgen.judge.judge import JudgeConfig
-from synthgen.judge.panel import Gate, MemberConfig
+from synthgen.judge.panel import Gate, PanelMemberConfig
 from synthgen.judge.rubric import RubricConfig
 from synthgen.records import Candidate, Completion, Request, Sample
 from synthgen.safety.fences import fence
@@ -92,7 +92,7 @@ async def test_label_check_and_rubric_begin_alike_to_the_end_of_the_text(seat: M
 
 @pytest.mark.parametrize("template", ["judge", "judge_strict"])
 @pytest.mark.parametrize("after_label", [False, True])
-async def test_a_single_criterion_stands_before_every_sample(
+async def test_a_single_criterion_is_put_before_every_sample(
     template: str, after_label: bool, news_task: Task, news_seeds: list[Sample], candidate: Make
 ) -> None:
     """An engine reads it once: what two questions do not share begins with their samples."""
@@ -100,7 +100,7 @@ async def test_a_single_criterion_stands_before_every_sample(
     task = replace(news_task, rubric={"natural": statement})
     engine = Told(lambda _: grade(4.0))
     quiet = CanariesConfig(every=None)
-    made = Seat(task, news_seeds, engine, (), after_label, panel=[MemberConfig(template=template)], canaries=quiet)
+    made = Seat(task, news_seeds, engine, (), after_label, panel=[PanelMemberConfig(template=template)], canaries=quiet)
     texts = ["The striker scored twice.", INJECTION]
     for text in texts:
         assert (await made.rubric(candidate(text))).details == {"natural": pytest.approx(4.0)}
@@ -121,7 +121,7 @@ async def test_instructions_in_a_sample_stay_inside_its_fence(seat: MakeSeat, ca
 
 # -- a panel ---------------------------------------------------------------------------------------
 
-PANEL = [MemberConfig(name="a"), MemberConfig(name="b"), MemberConfig(name="c", template="judge_strict")]
+PANEL = [PanelMemberConfig(name="a"), PanelMemberConfig(name="b"), PanelMemberConfig(name="c", template="judge_strict")]
 
 
 def panel_says(**means: float) -> Told:
@@ -189,12 +189,12 @@ async def test_a_member_with_an_endpoint_of_its_own_is_asked_there(seat: MakeSea
         (lambda: JudgeConfig(min_auc=2), "judge.min_auc: must be from 0 to 1, got 2"),
         (lambda: JudgeConfig(aggregate="best"), "judge.aggregate: 'best' is not one of mean, majority, worst"),
         (
-            lambda: JudgeConfig(panel=[MemberConfig(), MemberConfig()]),
+            lambda: JudgeConfig(panel=[PanelMemberConfig(), PanelMemberConfig()]),
             "judge.panel: two members are called 'judge'; give each a different name",
         ),
-        (lambda: MemberConfig(url="http://x/v1"), "judge.panel: judge needs both url and model, or neither"),
+        (lambda: PanelMemberConfig(url="http://x/v1"), "judge.panel: judge needs both url and model, or neither"),
         (
-            lambda: MemberConfig(name="a/b"),
+            lambda: PanelMemberConfig(name="a/b"),
             "judge.panel: 'a/b' is not a valid name; use letters, digits, '-' and '_'",
         ),
     ],

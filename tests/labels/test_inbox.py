@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from synthgen.errors import RunFolderError
-from synthgen.labels.inbox import NAME, Inbox, Store, taking_answers
+from synthgen.labels.inbox import NAME, AnswerStore, Inbox, taking_answers
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import ADJUDICATION, Correction, PersonAnswer, Sample, Withdrawal, content_id
 
@@ -28,7 +28,7 @@ def test_an_answer_is_in_the_ledger_when_put_returns_and_a_second_one_replaces_i
     make_run: Callable[..., Path], answers_of: Answers
 ) -> None:
     folder = make_run()
-    store = Store(folder, silent)
+    store = AnswerStore(folder, silent)
     store.put([ONE])
     assert answers_of(folder) == [ONE]
     store.put([TWO, ONE._replace(answer="world", at=3.0)])
@@ -40,7 +40,7 @@ def test_an_answer_is_in_the_ledger_when_put_returns_and_a_second_one_replaces_i
 
 def test_answers_of_several_people_are_kept_apart(make_run: Callable[..., Path], answers_of: Answers) -> None:
     folder = make_run()
-    store = Store(folder, silent)
+    store = AnswerStore(folder, silent)
     store.put([ONE, ONE._replace(annotator="ben", answer=None)])
     store.close()
     assert [(answer.annotator, answer.answer) for answer in answers_of(folder)] == [("anna", "sport"), ("ben", None)]
@@ -55,9 +55,9 @@ def test_a_process_at_work_takes_the_answer_before_put_returns(
     with run_lock(folder), Ledger.open(folder / "ledger.sqlite") as ledger, taking_answers(folder, ledger):
         assert answers_of(folder) == [TWO]
         code = (
-            "import sys; from pathlib import Path; from synthgen.labels.inbox import Store;"
+            "import sys; from pathlib import Path; from synthgen.labels.inbox import AnswerStore;"
             "from synthgen.records import PersonAnswer;"
-            "Store(Path(sys.argv[1]), print).put([PersonAnswer('one', 'anna', 'sport', 1.0)]); print('put')"
+            "AnswerStore(Path(sys.argv[1]), print).put([PersonAnswer('one', 'anna', 'sport', 1.0)]); print('put')"
         )
         done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
         assert done.stdout == "put\n", done.stderr
@@ -69,7 +69,7 @@ def test_an_answer_waits_for_a_process_that_takes_none_and_is_written_when_that_
     make_run: Callable[..., Path], answers_of: Answers
 ) -> None:
     folder = make_run()
-    store = Store(folder, silent)
+    store = AnswerStore(folder, silent)
     holding = "import sys, time; from pathlib import Path; from synthgen.ledger import run_lock\n"
     holding += "with run_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", holding, str(folder)], stdout=subprocess.PIPE)
@@ -146,8 +146,8 @@ def test_an_older_ledger_is_upgraded_and_reading_alone_does_not(
     as_version(folder / "ledger.sqlite", 2)
     assert answers_of(folder) == []
     with run_lock(folder), pytest.raises(RunFolderError, match="older version"):
-        Store(folder, silent)
-    store = Store(folder, silent)
+        AnswerStore(folder, silent)
+    store = AnswerStore(folder, silent)
     store.put([ONE])
     store.close()
     assert answers_of(folder) == [ONE]
@@ -167,7 +167,7 @@ def test_a_correction_comes_through_the_inbox_once(
     parent = accepted_of(folder)[0]
     data = {**parent.data, "text": "Corrected."}
     made = parent.model_copy(update={"id": content_id(data), "data": data, "parents": (parent.id,), "slot": None})
-    store = Store(folder, silent)
+    store = AnswerStore(folder, silent)
     for _ in range(2):
         store.put([Correction(made), ONE._replace(sample_id=made.id, guide="abc")])
     store.close()
@@ -180,7 +180,7 @@ def test_an_older_run_at_work_gets_answers_without_their_guide_and_no_adjudicati
     folder = make_run(2)
     as_version(folder / "ledger.sqlite", 6)
     with run_lock(folder):
-        store = Store(folder, silent)
+        store = AnswerStore(folder, silent)
         with pytest.raises(RunFolderError, match="knows neither corrections nor adjudications"):
             store.put([ONE._replace(role=ADJUDICATION)])
         taken = threading.Thread(target=store.put, args=([ONE._replace(guide="abc")],), daemon=True)

@@ -74,7 +74,7 @@ def test_what_is_answered_while_a_run_is_at_work_is_in_its_ledger_and_its_datase
 
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.slow
-def test_a_run_stops_once_to_ask_and_goes_on_whether_or_not_anybody_answers(
+def test_a_run_stops_once_to_ask_and_continues_whether_or_not_anybody_answers(
     answers: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch([*SMOKE, "budget.target=40", "budget.ask_after=20"]) == 3
@@ -99,7 +99,7 @@ def test_answers_given_before_the_stop_make_it_unnecessary(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_judge_is_calibrated_on_answers_when_the_run_goes_on(tmp_path: Path) -> None:
+def test_the_judge_is_calibrated_on_answers_when_the_run_continues(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert dispatch([*SMOKE, "budget.target=30"]) == 0
     answered(out, 5, 4)

@@ -125,7 +125,7 @@ def test_single_keys_answer_skip_undo_and_quit(
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_exit_code_5_with_the_command_that_goes_on_and_the_terminal_as_it_was(
+def test_ctrl_c_is_exit_code_5_with_the_command_that_continues_it_and_the_terminal_as_it_was(
     make_run: Make, answers_of: Answers, terminal: Callable[..., Terminal]
 ) -> None:
     folder = make_run()

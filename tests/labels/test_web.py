@@ -119,7 +119,7 @@ async def test_the_page_runs_its_own_script_alone_and_shows_texts_as_text(served
 
 
 @pytest.mark.slow
-async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, tmp_path: Path) -> None:
+async def test_the_page_answers_skips_undoes_and_ends(served: Served, answers_of: Answers, tmp_path: Path) -> None:
     await served.browser.get(served.url)
     state = await served.state()
     assert (state["given"], state["count"], state["annotator"], state["undo"]) == (0, 4, "anna", False)
@@ -151,7 +151,7 @@ async def test_answers_skip_undo_and_done(served: Served, answers_of: Answers, t
 
 
 @pytest.mark.slow
-async def test_ctrl_c_ends_it_with_exit_code_5(served: Served) -> None:
+async def test_ctrl_c_ends_the_page_with_exit_code_5(served: Served) -> None:
     await served.browser.get(served.url)
     await served.do("answer", answer="sport")
     served.process.send_signal(signal.SIGINT)

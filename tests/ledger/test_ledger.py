@@ -312,7 +312,7 @@ def test_an_upgrade_that_is_cut_short_leaves_the_older_ledger(version_1: Path, m
         done(ledger.begin_session("1.2"))
 
 
-def test_a_ledger_without_models_and_costs_is_read_and_goes_on(
+def test_a_ledger_without_models_and_costs_is_read_and_continues(
     path: Path, news_seeds: list[Sample], as_version: Callable[[Path, int], None]
 ) -> None:
     with Ledger.create(path, {}, news_seeds[:1]) as ledger:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from synthgen.prepare import Outcome, load, prepare
+from synthgen.prepare import Preparation, load, prepare
 
 Json = dict[str, Any]
-Preparing = Callable[..., Outcome]
+Preparing = Callable[..., Preparation]
 
 
 def lines_of(path: Path) -> list[Json]:
@@ -21,7 +21,7 @@ def lines_of(path: Path) -> list[Json]:
 class Prepared:
     """Hold what a preparation wrote."""
 
-    def __init__(self, outcome: Outcome, folder: Path) -> None:
+    def __init__(self, outcome: Preparation, folder: Path) -> None:
         self.outcome, self.folder = outcome, folder
         self.rows = lines_of(folder / "prepared.jsonl")
         self.removed = lines_of(folder / "removed.jsonl")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthgen.errors import InputError
-from synthgen.prepare.item import Fields, Item, Origin
+from synthgen.prepare.item import Item, Origin, RowFields
 from synthgen.prepare.minhash import SHINGLE, Signatures
 from synthgen.prepare.spool import Spool
 from synthgen.tasks.normal import normalise, shingles
@@ -37,7 +37,7 @@ def test_the_best_of_equal_rows_stays_at_its_own_place(run: Any) -> None:
     assert [gone["neighbour"]["line"] for gone in done.removed] == [3, 3]
 
 
-def test_a_score_that_is_no_number_is_told(run: Any) -> None:
+def test_a_score_that_is_no_number_is_reported(run: Any) -> None:
     with pytest.raises(InputError, match=r"rows\.jsonl:1: score is not a number"):
         run(["a"], {"exact": {"keep": "best", "score": "score"}})
 
@@ -81,7 +81,7 @@ def test_bands_find_the_pairs_that_a_full_comparison_finds(tmp_path: Path) -> No
         for _ in range(rng.randint(1, 3)):
             words[rng.randrange(len(words))] = rng.choice(WORDS)
         rows.append(" ".join(words))
-    signatures, spool = Signatures(tmp_path, Fields(), 0.7), Spool(tmp_path)
+    signatures, spool = Signatures(tmp_path, RowFields(), 0.7), Spool(tmp_path)
     for number, text in enumerate(rows):
         item = Item({"text": text}, Origin("f", number))
         spool.append(item)

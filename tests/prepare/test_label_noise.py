@@ -51,7 +51,7 @@ def test_doubtful_rows_can_be_removed_and_rows_without_a_label_stay(run: Any) ->
     assert done.texts[-2:] == ["no label", "rare"]
 
 
-def test_rows_of_one_label_are_passed_on_and_the_reason_is_told(run: Any) -> None:
+def test_rows_of_one_label_are_passed_on_and_the_reason_is_reported(run: Any) -> None:
     done = run([{"text": "a", "label": "x"}] * 9, {"label_noise": NOISE})
     assert len(done.rows) == 9
     assert done.summary["steps"]["label_noise"]["not_judged_because"] == "fewer than two labels have 5 rows"

@@ -138,7 +138,7 @@ def test_presidio_adds_what_its_analyzer_finds(run: Any, tmp_path: Path) -> None
         ({"kinds": ["passport"]}, "kinds: 'passport' is none of"),
     ],
 )
-def test_a_wrong_option_is_told(run: Any, options: Any, said: str) -> None:
+def test_a_wrong_option_is_reported(run: Any, options: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run(["a"], {"personal": options})
 

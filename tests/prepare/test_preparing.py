@@ -86,7 +86,7 @@ def test_an_expression_cannot_reach_python(run: Any) -> None:
         run(["a"], "exact", map={"text": "text.__class__.__mro__"})
 
 
-def test_an_expression_over_a_missing_field_is_told_with_the_row(run: Any) -> None:
+def test_an_expression_over_a_missing_field_is_reported_with_the_row(run: Any) -> None:
     with pytest.raises(InputError, match=r"rows.jsonl:1: map.text: 'body' fails on this row \('body' is undefined\)"):
         run(["a"], "exact", map={"text": "body"})
 
@@ -105,7 +105,7 @@ def test_a_folder_with_content_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert "has content already" in capsys.readouterr().err
 
 
-def test_a_broken_row_is_told_with_its_place_and_nothing_is_written(tmp_path: Path, capsys: Any) -> None:
+def test_a_broken_row_is_reported_with_its_place_and_nothing_is_written(tmp_path: Path, capsys: Any) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "a"}\n{"text": \n', encoding="utf-8")
     assert dispatch(["prepare", str(file), "--out", str(tmp_path / "out")]) == 2
@@ -130,7 +130,7 @@ def test_a_broken_row_is_told_with_its_place_and_nothing_is_written(tmp_path: Pa
         ("steps: []\n", ":1: steps: a list of steps is missing"),
     ],
 )
-def test_a_mistake_in_the_config_is_told_with_line_key_and_cure(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_in_the_config_is_reported_with_line_key_and_cure(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=said):
         load(str(tmp_path / "c.yaml"))

@@ -11,7 +11,7 @@ import pytest
 from synthgen.cli import dispatch
 from synthgen.prepare import chain, progress
 from synthgen.prepare.log import StepLog
-from synthgen.prepare.progress import Pace
+from synthgen.prepare.progress import ChainProgress
 
 
 def logs(**rows: tuple[int, int]) -> list[StepLog]:
@@ -22,7 +22,7 @@ def test_the_line_names_the_last_step_that_rows_have_reached(monkeypatch: pytest
     clock = itertools.count(100, 2)
     monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
     read, repair, near, split = logs(read=(0, 0), repair=(0, 0), near=(0, 0), split=(0, 0))
-    pace = Pace(read, [repair, near, split])
+    pace = ChainProgress(read, [repair, near, split])
     assert pace.line() == "0 rows read; 2 s"
     read.rows_out, repair.rows_in, repair.rows_out, near.rows_in = 4000, 4000, 4000, 4000
     assert pace.line() == "4,000 rows read; near: 4,000 in, 0 out; 1,000 rows/s; 4 s"

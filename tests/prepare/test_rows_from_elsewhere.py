@@ -71,7 +71,7 @@ def test_a_url_with_a_password_comes_from_the_environment_and_is_never_shown(
         ("shop.db", "SELECT 1", "is no database URL"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_told_with_its_cure(
+def test_a_query_that_cannot_be_read_is_reported_with_its_cure(
     shop: Path, tmp_path: Path, capsys: Any, url: str, query: str, said: str
 ) -> None:
     words = ["--sql", url.format(db=shop), "--query", query, "--out", str(tmp_path / "out")]
@@ -88,7 +88,7 @@ def test_neither_files_nor_a_query_and_half_a_query_are_refused(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("given", ["{url: 'sqlite:///a.db'}", "[SELECT]", "{url: 3, query: x}"])
-def test_a_query_without_its_two_parts_is_told_with_its_line(tmp_path: Path, given: str) -> None:
+def test_a_query_without_its_two_parts_is_reported_with_its_line(tmp_path: Path, given: str) -> None:
     (tmp_path / "c.yaml").write_text(f"steps: [exact]\nsql: {given}\n", encoding="utf-8")
     with pytest.raises((ConfigError, InputError), match=r"c.yaml:2: sql: write `url: DATABASE_URL`"):
         load(str(tmp_path / "c.yaml"))

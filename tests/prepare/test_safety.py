@@ -91,7 +91,7 @@ def test_a_guard_model_is_asked_about_each_category_with_its_own_threshold(run: 
         ({"injection": "off"}, "injection: 'off' is none of"),
     ],
 )
-def test_a_wrong_option_is_told(run: Any, options: Any, said: str) -> None:
+def test_a_wrong_option_is_reported(run: Any, options: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run(["a"], {"safety": options})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.publish.parcel import content_of, dataset_parcel
+from synthgen.publish.upload import content_of, dataset_upload
 
 
 @pytest.mark.slow
@@ -21,7 +21,7 @@ def test_mlcroissant_finds_no_fault_and_reads_the_samples(form: str, run: Path, 
     import mlcroissant
 
     folder = tmp_path / "published"
-    for name, data in dataset_parcel(run, 0.1, 0, form, "cc-by-4.0", None).files.items():
+    for name, data in dataset_upload(run, 0.1, 0, form, "cc-by-4.0", None).files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content_of(data))
     read = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))

@@ -12,7 +12,7 @@ from synthgen.cli import dispatch
 from synthgen.errors import UserError
 from synthgen.ledger import durable
 from synthgen.publish import hub as hub_client
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.versions.facts import of_run
 
 PUSH = ["--to", "hf:me/news", "--yes"]
@@ -78,7 +78,7 @@ FILES: dict[str, bytes | Path] = {
     "train.jsonl": b'{"a": 1}\n',
     "more.jsonl": b"{}\n",
 }
-PARCEL = Parcel("dataset", "news", FILES, "mit")
+PARCEL = Upload("dataset", "news", FILES, "mit")
 
 
 def send(server: StandInHub) -> str:
@@ -100,7 +100,7 @@ def test_a_fault_at_any_step_is_repeated_to_one_commit(step: str, fault: int | s
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_goes_on(step: str, hub: StandInHub) -> None:
+def test_a_connection_that_stays_dead_publishes_nothing_and_the_command_continues(step: str, hub: StandInHub) -> None:
     hub.faults[step] = ["lost"] * 1000
     with pytest.raises(
         UserError, match="has all of it or nothing; repeat the command, which sends only what is missing"

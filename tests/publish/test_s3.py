@@ -21,7 +21,7 @@ from synthgen.cli import dispatch
 from synthgen.cluster.weights import local_weights
 from synthgen.errors import InputError
 from synthgen.publish import store
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.tasks.assets import root
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
@@ -158,7 +158,7 @@ def test_an_endpoint_that_is_down_is_named(
 
 
 @pytest.mark.timeout(1800)
-def test_a_killed_upload_leaves_the_old_version_and_goes_on(bucket: Any, tmp_path: Path) -> None:
+def test_a_killed_upload_leaves_the_old_version_and_continues(bucket: Any, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "train.jsonl").write_text('{"text": "one"}\n')
@@ -189,8 +189,8 @@ def test_a_killed_upload_leaves_the_old_version_and_goes_on(bucket: Any, tmp_pat
 def test_a_file_that_was_changed_in_the_bucket_is_refused(
     bucket: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parcel = Parcel("dataset", "news", {"train.jsonl": b'{"text": "one"}\n'}, "mit")
-    folder = store.push(TARGET, parcel, lambda _: None).revision
+    upload = Upload("dataset", "news", {"train.jsonl": b'{"text": "one"}\n'}, "mit")
+    folder = store.push(TARGET, upload, lambda _: None).revision
     bucket.put_object(Bucket="bucket", Key=f"news/dataset/{folder}/train.jsonl", Body=b'{"text": "two"}\n')
     assert dispatch(["log"]) == 2
     assert dispatch(["diff", f"{TARGET}/dataset", f"{TARGET}/dataset/{folder}"]) == 2

@@ -11,12 +11,12 @@ import pytest
 from synthgen.cli import dispatch
 from synthgen.errors import InputError, UserError
 from synthgen.publish import store
-from synthgen.publish.parcel import Parcel
+from synthgen.publish.upload import Upload
 from synthgen.tasks.assets import root
 from synthgen.tasks.rows import find_source
 
 FILES: dict[str, bytes | Path] = {"train.jsonl": b'{"text": "one"}\n', "meta/lineage.jsonl": b"{}\n"}
-OLD, NEW = (Parcel("dataset", "news", {**FILES, "README.md": text}, "mit") for text in (b"old", b"new"))
+OLD, NEW = (Upload("dataset", "news", {**FILES, "README.md": text}, "mit") for text in (b"old", b"new"))
 TARGET = "memory://bucket/news"
 
 
@@ -133,7 +133,7 @@ def test_a_source_that_cannot_be_read_names_its_cure(url: str, words: str, memor
 
 
 @pytest.mark.slow
-def test_a_run_keeps_the_address_of_its_seeds_and_goes_on_without_the_copy(tmp_path: Path, cache: Path) -> None:
+def test_a_run_keeps_the_address_of_its_seeds_and_continues_without_the_copy(tmp_path: Path, cache: Path) -> None:
     seeds = tmp_path / "seeds.jsonl"
     shutil.copy(root() / "examples" / "news_topic" / "seeds.jsonl", seeds)
     words = [f"task.seeds=file://{seeds}", "task.eval=null", "student=none", "judge=none", "diversity=hash"]
@@ -144,7 +144,7 @@ def test_a_run_keeps_the_address_of_its_seeds_and_goes_on_without_the_copy(tmp_p
     assert dispatch(["resume", str(run), "budget.target=6"]) == 0
 
 
-def test_an_interrupted_push_says_how_to_go_on(
+def test_an_interrupted_push_says_how_to_continue(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> str:

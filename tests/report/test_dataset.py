@@ -46,7 +46,7 @@ def test_load_dataset_gives_the_two_splits_with_the_same_features(run: Any, tmp_
     assert sorted(map(content_id, everything)) == sorted(map(content_id, held))
 
 
-def test_it_loads_without_its_card_too(run: Any, tmp_path: Path) -> None:
+def test_an_export_loads_without_its_card_too(run: Any, tmp_path: Path) -> None:
     folder = export_dataset(run.path, 0.2, seed=0)
     (folder / "README.md").unlink()
     assert list(load(folder, tmp_path / "cache")) == ["train", "validation"]

@@ -65,7 +65,7 @@ def test_the_page_loads_nothing_and_runs_nothing(run: Any) -> None:
     assert "@import" not in found.source
 
 
-def test_its_policy_allows_its_own_style_alone(run: Any) -> None:
+def test_the_pages_policy_allows_only_its_own_style(run: Any) -> None:
     found = page(run.path)
     policy = next(a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy")
     style = re.findall(r"<style>(.*?)</style>", found.source, re.S)
@@ -130,14 +130,14 @@ def test_charts_stay_inside_their_frame(run: Any) -> None:
     assert all(0 <= share <= 100 for share in shares)
 
 
-def test_a_loss_is_the_headline(make_run: Callable[..., Any], student: Any) -> None:
+def test_a_loss_of_the_student_is_the_verdict_of_the_page(make_run: Callable[..., Any], student: Any) -> None:
     student |= {"is_gain": False, "gain": {"mean": -0.1, "low": -0.18, "high": -0.02}}
     found = page(make_run(student=student).path)
     assert ("div", {"class": "verdict loss"}) in found.tags
     assert "The synthetic data made the student worse" in found.text
 
 
-def test_the_student_stands_beside_its_baseline(make_run: Callable[..., Any], student: Any) -> None:
+def test_the_page_shows_the_student_beside_its_baseline(make_run: Callable[..., Any], student: Any) -> None:
     labels = ["weather", "<i>odd</i>"]
     for arm, f1 in (("seeds_only", 0.61), ("synthetic", 0.72)):
         figure = {key: student[arm][key] for key in ("mean", "low", "high")}

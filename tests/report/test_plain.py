@@ -49,7 +49,7 @@ def test_figures_that_are_not_known_are_dashes() -> None:
     assert [plain.rate(12345.6), plain.rate(0.0123456)] == ["12,346", "0.0123"]
 
 
-def test_a_gain_is_told_with_its_interval(student: Any) -> None:
+def test_a_gain_is_reported_with_its_interval(student: Any) -> None:
     assert plain.verdict(student) == "gain"
     assert plain.student_sentence(student | {"confidence": 0.95}) == (
         "The synthetic data helped: accuracy 70.0 % on the seeds alone, 80.0 % with the synthetic data"
@@ -98,5 +98,5 @@ def test_a_student_without_two_scored_arms_measures_nothing(student: Any, arm: A
         ("no\x1b_progress", "was ended early by its stop rule 'no‹U+001B›_progress'"),
     ],
 )
-def test_how_a_run_ended_is_told_plainly(stopped_by: str | None, told: str) -> None:
+def test_the_end_of_a_run_is_described_in_plain_words(stopped_by: str | None, told: str) -> None:
     assert plain.outcome({"stopped_by": stopped_by}) == told

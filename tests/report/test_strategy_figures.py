@@ -32,7 +32,7 @@ def test_a_ledger_without_weights_is_few_shots_alone(run: Any) -> None:
     assert summary["strategy_weights"] == []
 
 
-def test_an_empty_ledger_has_none(killed: Path) -> None:
+def test_an_empty_ledger_has_no_strategy_figures(killed: Path) -> None:
     assert summarise(killed)["strategies"] == {}
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from synthgen.cli import dispatch
 from synthgen.engines.bundled import GENERATOR, resolve
 from synthgen.ledger import Reader
-from synthgen.records import Exchange, Json, content_id
+from synthgen.records import AdapterExample, Json, content_id
 from synthgen.run import adapt as verb
 from synthgen.student import adapter as trainer
 
@@ -101,7 +101,7 @@ def test_a_judge_is_not_calibrated_on_the_rows_that_it_learnt(capsys: pytest.Cap
         ),
     ],
 )
-def test_an_adapter_that_cannot_be_is_refused_before_anything_starts(
+def test_an_impossible_adapter_is_refused_before_anything_starts(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter("j")
@@ -122,9 +122,9 @@ def test_an_adapter_of_another_model_is_refused_before_the_engine_starts(capsys:
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[list[Exchange], list[Exchange]]]:
+def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[list[AdapterExample], list[AdapterExample]]]:
     """Return what the trainer is given by role; training itself is in tests/student/test_adapter.py."""
-    given: dict[str, tuple[list[Exchange], list[Exchange]]] = {}
+    given: dict[str, tuple[list[AdapterExample], list[AdapterExample]]] = {}
 
     def train(cfg, role, model, exchanges, held_out, out, seed, say, *source):  # type: ignore[no-untyped-def]
         given[role] = exchanges, held_out
@@ -138,7 +138,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[list[Exchange], 
 
 
 def test_the_judge_learns_from_rated_rows_and_seeds_of_which_some_are_held_out(
-    trained: dict[str, tuple[list[Exchange], list[Exchange]]], capsys: pytest.CaptureFixture[str]
+    trained: dict[str, tuple[list[AdapterExample], list[AdapterExample]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = rated()
     assert dispatch(["adapt", "judge", "task=news_topic", "judge.calibration=rated.jsonl"]) == 0
@@ -155,7 +155,7 @@ def test_the_judge_learns_from_rated_rows_and_seeds_of_which_some_are_held_out(
     assert "adapters/news_topic/judge exists already" in capsys.readouterr().err
 
 
-def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[Exchange], list[Exchange]]]) -> None:
+def test_the_generator_learns_from_seeds(trained: dict[str, tuple[list[AdapterExample], list[AdapterExample]]]) -> None:
     assert dispatch(["adapt", "generator", "task=instruction", "adapt.dir=x", "adapt.prompts=3"]) == 0
     learnt, held_out = trained["generator"]
     assert len(learnt) == 3 * len({one.row for one in learnt})

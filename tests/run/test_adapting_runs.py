@@ -39,7 +39,7 @@ def summary(folder: str) -> Json:
 
 
 @pytest.mark.slow
-def test_an_adapting_run_that_dies_and_goes_on_makes_the_choices_of_an_undisturbed_one() -> None:
+def test_a_resumed_run_with_adapting_weights_makes_the_choices_of_an_uninterrupted_one() -> None:
     adapting = [*MIXED, "generate.adapt=true"]
     assert dispatch([*adapting, "run.dir=whole"]) == 0
     assert dispatch([*adapting, "run.dir=cut", "engine.dies_after=90"]) == 4

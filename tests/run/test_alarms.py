@@ -53,7 +53,7 @@ def cut() -> str:
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_raises_the_alarms_of_an_undisturbed_one(whole: str, cut: str) -> None:
+def test_an_interrupted_run_raises_the_alarms_of_an_uninterrupted_one(whole: str, cut: str) -> None:
     assert alarms(cut) == alarms(whole)
     assert [alarm["figure"] for alarm in alarms(whole)] == ["seed_distance"]
 
@@ -65,7 +65,7 @@ def test_a_run_accepts_the_same_whatever_the_timing_and_the_interruptions(whole:
 
 
 @pytest.mark.slow
-def test_an_alarm_that_a_kill_kept_from_the_ledger_is_told_by_the_resume(whole: str) -> None:
+def test_an_alarm_that_a_kill_kept_from_the_ledger_is_reported_by_the_resume(whole: str) -> None:
     before = alarms(whole)
     with sqlite3.connect(Path(whole) / "ledger.sqlite") as connection:
         connection.execute("DELETE FROM events WHERE kind = 'alarm'")
@@ -75,7 +75,7 @@ def test_an_alarm_that_a_kill_kept_from_the_ledger_is_told_by_the_resume(whole: 
 
 
 @pytest.mark.slow
-def test_an_alarm_ends_a_run_where_it_may_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alarm_ends_a_run_where_it_may_and_says_how_to_continue(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("a", "budget.target=100", "diversity.alarms.stop=true") == 3
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "synthgen resume a diversity.alarms.stop=false"

@@ -56,14 +56,14 @@ async def test_checks_are_asked_in_order_until_one_rejects(candidate: Make) -> N
     assert (entry.sample, heard.samples, third.saw) == (None, [], [])
 
 
-async def test_a_check_that_does_not_know_is_no_pass(candidate: Make) -> None:
+async def test_an_undecided_check_does_not_pass_a_candidate(candidate: Make) -> None:
     one = candidate()
     chain = Chain([Asked("a", [Verdict(check="a", outcome="unscored", reason="unscored")])], [], [], labelled)
     await chain.arrive([one])
     assert (await chain.settle(one)).sample is None
 
 
-async def test_a_check_sees_what_earlier_ones_said(candidate: Make) -> None:
+async def test_a_check_sees_the_verdicts_of_earlier_checks(candidate: Make) -> None:
     first, later, one = Asked("a"), Asked("b"), candidate()
     chain = Chain([first], [later], [], labelled)
     await chain.arrive([one])
@@ -86,14 +86,14 @@ async def test_a_check_that_is_asked_again_is_recorded_again_only_where_it_rejec
     assert [verdict.outcome for verdict in (await chain.settle(two)).verdicts] == ["pass", "reject"]
 
 
-async def test_a_pass_that_says_nothing_is_not_recorded(candidate: Make) -> None:
+async def test_passes_of_a_check_that_does_not_keep_them_are_not_recorded(candidate: Make) -> None:
     one = candidate()
     chain = Chain([Asked("a")], [Asked("budget", keeps_passes=False)], [], labelled)
     await chain.arrive([one])
     assert [verdict.check for verdict in (await chain.settle(one)).verdicts] == ["a"]
 
 
-async def test_a_sample_has_the_label_that_was_decided_and_all_followers_hear_of_it(candidate: Make) -> None:
+async def test_a_sample_has_the_decided_label_and_reaches_all_followers(candidate: Make) -> None:
     heard, later, one = [Heard(), Heard()], Asked("budget", keeps_passes=False), candidate(label="sport")
     chain = Chain([Asked("a")], [Asked("trust", [DECIDED]), later], heard, labelled)
     await chain.arrive([one])

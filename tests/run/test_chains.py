@@ -73,7 +73,7 @@ def test_the_lineage_of_a_sample_says_how_it_was_made() -> None:
 
 
 @pytest.mark.slow
-def test_a_chain_that_dies_costs_its_slot_alone() -> None:
+def test_a_chain_that_dies_costs_only_its_slot() -> None:
     assert run("converse", "a", "engine.failing=0.2", "engine.attempts=1") == 0
     failed = query("a", "SELECT slot FROM slots WHERE state = 'failed'")
     assert failed

@@ -27,7 +27,7 @@ def test_every_check_is_known_to_reports_and_docs() -> None:
     assert found <= {spec.name for spec in SPECS}
 
 
-def test_a_line_makes_the_checks_whose_specs_it_names(news_task: Task) -> None:
+def test_an_entry_builds_the_checks_of_its_specs(news_task: Task) -> None:
     schema, declared = news_task.schema, DeclaredChecks(news_task)
     parts = RuleParts(news_task, FiltersConfig(), schema, [], [], declared, dict[str, Sample]().__getitem__)
     for entry in RULES:

@@ -83,7 +83,9 @@ def test_a_wrong_declaration_is_refused_with_file_and_line(mine: Path, capsys: p
     assert f"{file}:15: task.checks[0].kind: there is no check 'span'; did you mean spans?" in capsys.readouterr().err
 
 
-def test_a_path_without_quotes_in_braces_is_told_its_cure(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_without_quotes_in_braces_is_reported_with_its_cure(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (mine / "task/places.yaml").write_text(TASK.replace('"entities[]"', "entities[]"))
     assert do("validate", mine) == 2
     assert "put a value that has [] in it into quotes" in capsys.readouterr().err

@@ -134,7 +134,7 @@ def test_no_time_is_promised_after_few_samples_or_for_a_target_far_off(
     assert "left" not in screen.getvalue()
 
 
-def test_elsewhere_news_is_a_line_and_is_not_repeated_at_once() -> None:
+def test_without_a_terminal_a_message_is_a_line_and_is_not_repeated_at_once() -> None:
     shown, screen = console(terminal=False)
     display = Display("demo", 200, shown)
     with display:
@@ -150,7 +150,7 @@ def test_a_finished_run_always_prints_its_last_line() -> None:
     assert screen.getvalue().startswith("200/200 accepted, 125 candidates")
 
 
-def test_the_command_that_goes_on_is_the_very_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_that_continues_it_is_the_very_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display("demo", 200)
     display.close(["accepted 3"], "the engine died:\n  reason", "synthgen resume runs/demo")
     captured = capsys.readouterr()
@@ -163,5 +163,5 @@ def test_control_characters_never_reach_the_terminal(hostile: str) -> None:
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in clean(f"text {hostile} text"))
 
 
-def test_durations_are_said_as_people_say_them() -> None:
+def test_durations_are_printed_as_people_say_them() -> None:
     assert [duration(seconds) for seconds in (7, 65, 3725)] == ["7 s", "1 min 05 s", "1 h 02 min"]

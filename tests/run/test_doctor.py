@@ -11,10 +11,10 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.run import doctor
-from synthgen.run.doctor import Finding
+from synthgen.run.doctor import Diagnosis
 
 
-def found(folder: Path, what: str) -> Finding:
+def found(folder: Path, what: str) -> Diagnosis:
     (one,) = [one for one in doctor.doctor(folder) if one.what == what]
     return one
 
@@ -41,7 +41,7 @@ def test_a_machine_that_runs_the_tests_lacks_nothing(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_prints_the_same_findings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["lacking"] == 0
@@ -72,7 +72,7 @@ def test_a_missing_and_an_old_package_are_named_and_end_with_code_2(
     ("build", "level", "cure"),
     [(None, "note", 'pip install "synthgen[cpu]"'), ("gpu", "lack", "nvidia-smi"), ("cpu", "ok", "")],
 )
-def test_a_vllm_that_does_not_fit_the_machine(
+def test_a_vllm_that_does_not_fit_the_machine_is_reported(
     build: str | None, level: str, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -102,10 +102,10 @@ def test_few_open_files_are_worth_a_note(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     assert found(tmp_path, "open files").level == "note"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert found(tmp_path, "open files") == Finding("ok", "open files", "without limit per process")
+    assert found(tmp_path, "open files") == Diagnosis("ok", "open files", "without limit per process")
 
 
-def test_a_disk_that_is_full_or_not_ones_own_is_a_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_or_forbidden_disk_is_a_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(tmp_path / "not/there/yet", "disk").level in ("ok", "note")
     assert found(Path("/proc/1/runs"), "disk").level == "lack"
     monkeypatch.setattr(doctor, "_free", lambda _: 10**7)
@@ -120,7 +120,9 @@ def test_a_generator_that_is_not_unpacked_needs_room(tmp_path: Path, monkeypatch
     assert found(tmp_path, "models").level == "lack"
 
 
-def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_are_reported_as_set_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-indeed")
     assert dispatch(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -128,7 +130,7 @@ def test_keys_are_told_of_and_not_told(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "sk-very-secret" not in said
 
 
-def test_it_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_takes_no_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor", "me"]) == 2
     assert "usage: synthgen doctor [OPTIONS]" in capsys.readouterr().err
 

@@ -85,7 +85,7 @@ def test_duplicates_and_cut_off_replies_are_rejected_and_kept(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_no_accepted_text_stands_twice_even_when_both_were_in_flight_at_once(tmp_path: Path) -> None:
+def test_no_accepted_text_occurs_twice_even_when_both_were_in_flight_at_once(tmp_path: Path) -> None:
     assert run(tmp_path / "a", "engine.repeat=0.9", "budget.target=30", "engine.jitter=0.01") == 0
     texts = [row[3] for row in accepted(tmp_path / "a")]
     assert len(set(texts)) == len(texts) == 30
@@ -99,7 +99,7 @@ def test_several_items_a_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_candidate_budget_ends_the_run_with_exit_code_3_and_the_command_that_goes_on(
+def test_a_candidate_budget_ends_the_run_with_exit_code_3_and_the_command_that_continues_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path / "a", "budget.target=500", "budget.candidates=60") == 3
@@ -196,7 +196,7 @@ def test_an_engine_that_dies_and_is_started_again_costs_no_sample(
 
 
 @pytest.mark.slow
-def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_goes_on_with_the_others(
+def test_a_prompt_that_kills_the_engine_is_quarantined_and_the_run_continues_with_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("synthgen.engines.vllm.supervisor._FIRST_WAIT", 0.0)

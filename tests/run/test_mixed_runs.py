@@ -29,7 +29,7 @@ SETTINGS = ["budget.target=100", "engine.delay=0.01"]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed run; not to be changed."""
+    """The folder of an uninterrupted run; not to be changed."""
     folder = tmp_path_factory.mktemp("mixed") / "whole"
     assert dispatch([*MIXED, *SETTINGS, f"run.dir={folder}"]) == 0
     return folder
@@ -69,7 +69,7 @@ def test_each_group_is_one_strategys_and_only_few_shot_shows_accepted_samples(wh
     }  # fmt: skip
 
 
-def test_a_killed_mixed_run_goes_on_to_the_plan_and_dataset_of_an_undisturbed_one(whole: Path) -> None:
+def test_a_killed_mixed_run_continues_to_the_plan_and_dataset_of_an_uninterrupted_one(whole: Path) -> None:
     process = forks.Popen([*forks.SYNTHGEN, *MIXED, *SETTINGS, "run.dir=cut"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not _has_accepted("cut", 20):
@@ -174,7 +174,7 @@ def test_other_weights_are_refused_on_resume(capsys: pytest.CaptureFixture[str])
     assert query("b", "SELECT DISTINCT strategy FROM slots") == [("fewshot",)]
 
 
-def test_a_run_of_a_version_without_strategies_goes_on_with_few_shot() -> None:
+def test_a_run_of_a_version_without_strategies_continues_with_few_shot() -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=whole", "budget.target=60", "engine.in_flight=8"]) == 0
     cut = ["run.dir=cut", "budget.target=60", "engine.in_flight=8", "engine.dies_after=150"]
     assert dispatch(["run", "experiment=smoke", *cut]) == 4

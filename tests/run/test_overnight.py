@@ -33,7 +33,7 @@ def test_a_failed_engine_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
 @pytest.mark.slow
-def test_it_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
+def test_the_script_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
     done = overnight(tmp_path, "engine.dies_after=0", tries=1)
     assert done.returncode == 4
     assert done.stdout.count("waiting 0 s, then running: synthgen resume") == 1
@@ -42,7 +42,7 @@ def test_it_gives_up_when_the_engine_never_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="no clone: scripts are not part of the wheel")
 @pytest.mark.slow
-def test_any_other_end_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_that_ended_otherwise_is_not_resumed(tmp_path: Path) -> None:
     done = overnight(tmp_path, "budget.candidates=10")
     assert done.returncode == 3
     assert "tries left" not in done.stdout

@@ -61,7 +61,7 @@ def test_steps_that_do_not_fit_seeds_are_refused(validated: Any, steps: str, sai
     assert code == 2 and said in error.replace(f"{Path.cwd()}/", "")
 
 
-def test_a_name_that_is_no_file_of_steps_is_told_with_its_key(validated: Any) -> None:
+def test_a_name_that_is_no_file_of_steps_is_reported_with_its_key(validated: Any) -> None:
     code, _, error = validated([], "run.prepare=nope")
     assert code == 2 and "run.prepare: nope: cannot be read" in error and "default" in error
 

@@ -26,7 +26,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "scratch"
 
 
-def test_it_shows_prompts_candidates_and_what_a_run_would_take(
+def test_a_preview_shows_prompts_candidates_and_the_time_of_a_run(
     scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch([*SMOKE, "budget.target=3000"]) == 0
@@ -45,7 +45,7 @@ def test_it_shows_prompts_candidates_and_what_a_run_would_take(
     assert list(scratch.iterdir()) == []
 
 
-def test_as_many_candidates_as_the_budget_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preview_has_as_many_candidates_as_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "budget.candidates=20"]) == 0
     assert re.search(r"^20 candidates in", capsys.readouterr().out, re.M)
 
@@ -84,7 +84,7 @@ def test_what_a_failed_engine_left_is_kept_to_be_looked_at(scratch: Path, capsys
 
 
 @pytest.mark.slow
-def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
+def test_an_interrupted_preview_ends_with_the_candidates_so_far(scratch: Path) -> None:
     command = [*forks.SYNTHGEN, *SMOKE, "engine.delay=0.2", "budget.candidates=100000"]
     process = forks.Popen(command, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -100,7 +100,7 @@ def test_interrupted_it_ends_with_what_it_has(scratch: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_students_time_is_told_by_a_few_of_its_steps(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_students_time_is_reported_by_a_few_of_its_steps(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch([*SMOKE, "student=frozen"]) == 0
     assert re.search(r"^student     about .* \(3 fits\), after the samples; ", capsys.readouterr().out, re.M)
     assert list(scratch.glob("synthgen-*")) == []

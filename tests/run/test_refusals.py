@@ -89,7 +89,7 @@ def test_a_refusal_after_answers_leads_to_a_fork_that_may_change_the_key(
 
 
 @pytest.mark.slow
-def test_a_run_whose_key_was_refused_midway_goes_on_as_it_is(
+def test_a_run_whose_key_was_refused_midway_continues_as_it_is(
     refusing: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     refusing("http://h/v1 answered 401: bad key", lambda request: int(request.id.split("/")[0].split(".")[0]) > 3)

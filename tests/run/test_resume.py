@@ -231,7 +231,7 @@ def test_vectors_that_are_gone_are_made_again(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_what_ends_a_run_says_how_to_go_on(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_ends_a_run_says_how_to_continue(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("budget.candidates=10") == 3
     command = capsys.readouterr().out.splitlines()[-1]
     assert command == "synthgen resume a budget.candidates=20"

@@ -42,7 +42,7 @@ def dataset(folder: str) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_a_run_stopped_in_the_middle_of_a_chain_goes_on_to_the_same_dataset() -> None:
+def test_a_run_stopped_in_the_middle_of_a_chain_continues_to_the_same_dataset() -> None:
     assert dispatch([*RUN, "run.dir=whole"]) == 0
     assert dispatch([*RUN, "run.dir=cut", "engine.dies_after=110", "engine.jitter=0.01"]) == 4
     halves = """SELECT slot FROM slots s WHERE state = 'planned' AND EXISTS

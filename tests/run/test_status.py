@@ -82,7 +82,7 @@ def test_watching_ends_with_the_run(working: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_told_from_a_working_one(working: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+def test_a_killed_run_is_distinguished_from_a_working_one(working: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     os.kill(working.pid, signal.SIGKILL)
     working.wait()
     found = status(tmp_path / "out")
@@ -93,9 +93,7 @@ def test_a_killed_run_is_told_from_a_working_one(working: "subprocess.Popen[byte
 
 
 @pytest.mark.slow
-def test_a_run_that_has_what_it_was_to_make_has_nothing_to_go_on_with(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_at_its_target_offers_no_command_to_continue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out"]) == 0
     capsys.readouterr()
     assert dispatch(["status", "out", "--watch"]) == 0
@@ -108,7 +106,7 @@ def test_a_run_that_has_what_it_was_to_make_has_nothing_to_go_on_with(
 
 
 @pytest.mark.slow
-def test_a_budget_that_ended_it_is_named_with_the_command_that_goes_on(tmp_path: Path) -> None:
+def test_a_budget_that_ended_the_run_is_named_with_the_command_that_continues_it(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.candidates=10"]) == 3
     found = status(tmp_path / "out")
     assert (found["state"], found["stopped_by"]) == ("ended", "candidates")
@@ -181,7 +179,7 @@ def test_an_engine_that_starts_slowly_is_no_part_of_the_loops_time(
 
 
 @pytest.mark.slow
-def test_the_students_progress_is_told_and_before_it_how_large_the_student_is(tmp_path: Path) -> None:
+def test_the_students_progress_is_reported_and_before_it_how_large_the_student_is(tmp_path: Path) -> None:
     assert dispatch(["run", "experiment=smoke", "run.dir=out", "budget.target=4"]) == 0
     out = tmp_path / "out"
     with run_lock(out), Ledger.open(out / "ledger.sqlite") as ledger:

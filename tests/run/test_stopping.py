@@ -6,7 +6,7 @@ import pytest
 
 from synthgen.errors import ConfigError
 from synthgen.run.budget import BudgetConfig, StopRules, deadline
-from synthgen.run.going_on import going_on
+from synthgen.run.continuation import continuation_overrides
 
 NOON = datetime.datetime(2030, 1, 31, 12, 0)
 
@@ -170,8 +170,8 @@ def test_inherited_samples_count_towards_the_target_and_are_no_candidates() -> N
         ("min_free_gigabytes", []),
     ],
 )
-def test_what_a_run_needs_to_go_on_is_said(reason: str, overrides: list[str]) -> None:
-    assert going_on(BudgetConfig(minutes=45.0, candidates=10_000_000), reason) == overrides
+def test_the_needs_of_a_run_to_continue_are_reported(reason: str, overrides: list[str]) -> None:
+    assert continuation_overrides(BudgetConfig(minutes=45.0, candidates=10_000_000), reason) == overrides
 
 
 def test_quotas_end_a_run_when_each_label_has_its_number() -> None:

@@ -88,7 +88,7 @@ def test_a_run_without_a_folder_of_its_own_is_refused(
 
 
 @pytest.mark.slow
-def test_names_in_any_script_and_with_signs_make_a_run_that_goes_on(
+def test_names_in_any_script_and_with_signs_make_a_run_that_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

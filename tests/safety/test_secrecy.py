@@ -56,17 +56,17 @@ def test_names_of_secrets_are_known(name: str) -> None:
     ["TOKENIZERS_PARALLELISM", "max_tokens", "output_tokens", "api_key_env", "SSH_AUTH_SOCK", "KEYBOARD", "monkey",
      "tokenizer", "HF_TOKEN_PATH", "keyword", "PWD", "author", "", "-"],
 )  # fmt: skip
-def test_other_names_are_left_alone(name: str) -> None:
+def test_other_names_are_no_secrets(name: str) -> None:
     assert not is_secret_name(name)
 
 
 @pytest.mark.parametrize("value", [3, 0.5, True, None, "4096", "1e3", "true", "null", "", []])
-def test_sizes_switches_and_nothing_are_no_secrets(value: object) -> None:
+def test_numbers_booleans_and_null_are_no_secrets(value: object) -> None:
     assert not could_be_secret(value)
 
 
 @pytest.mark.parametrize("kind", TOKENS)
-def test_tokens_are_told_by_their_form_and_masked(kind: str) -> None:
+def test_tokens_are_recognised_by_their_form_and_masked(kind: str) -> None:
     assert shape(f"see {TOKENS[kind]} there") == kind
     assert shape(mask(f"see {TOKENS[kind]} there")) is None
 

@@ -12,25 +12,25 @@ from synthgen.engines.grammar.schema import choice
 from synthgen.engines.local.engine import TransformersConfig, TransformersEngine
 from synthgen.errors import ConfigError, InputError
 from synthgen.judge.examples import LABEL, RUBRIC
-from synthgen.records import Exchange, Message, Request, Sampling
+from synthgen.records import AdapterExample, Message, Request, Sampling
 from synthgen.student import adapter, causal
 from synthgen.student.config import AdaptConfig
 
 KINDS = ("apple", "stone")
 
 
-def label(number: int) -> Exchange:
+def label(number: int) -> AdapterExample:
     """Return a label question whose text names the answer."""
     kind = KINDS[number % 2]
     messages = (Message(role="system", content="Sort."), Message(role="user", content=f"{kind} {number}"))
-    return Exchange(kind=LABEL, row=f"r{number}", messages=messages, answer=kind, options=KINDS, stratum=kind)
+    return AdapterExample(kind=LABEL, row=f"r{number}", messages=messages, answer=kind, options=KINDS, stratum=kind)
 
 
-def grade(number: int) -> Exchange:
+def grade(number: int) -> AdapterExample:
     good = number % 2 == 0
     messages = (Message(role="user", content=f"Grade {'fine' if good else 'awful'} {number}"),)
     options = ("1", "2", "3", "4", "5")
-    return Exchange(
+    return AdapterExample(
         kind=RUBRIC, row=f"g{number}", messages=messages, answer="5" if good else "1", options=options,
         stratum="good" if good else "bad",
     )  # fmt: skip

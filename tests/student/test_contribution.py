@@ -1,4 +1,4 @@
-"""Measure what a frozen student owes to groups of its rows: one that it needs, one that adds nothing, one that misleads it."""
+"""Measure how groups of rows contribute to a frozen student: one it needs, one that adds nothing, one that misleads it."""
 
 from typing import Any
 

@@ -103,14 +103,14 @@ def test_a_row_of_weight_two_counts_like_two_rows():
     assert one.predict_proba(vectors) == pytest.approx(other.predict_proba(vectors), abs=1e-3)
 
 
-def test_a_row_of_no_weight_is_not_there():
+def test_a_row_of_weight_0_is_left_out():
     vectors, truth = clusters(["a", "b"])
     wrong = ["b" if label == "a" else "a" for label in truth]
     fitted = FrozenStudent.fit(np.vstack([vectors, vectors]), truth + wrong, [1.0] * 24 + [0.0] * 24)
     assert fitted.predict(vectors) == FrozenStudent.fit(vectors, truth).predict(vectors)
 
 
-def test_a_label_that_is_half_sure_pulls_half_as_far():
+def test_a_label_with_a_soft_target_has_a_smaller_effect():
     vectors, truth = clusters(["a", "b"])
     sure = np.eye(2)[[0 if label == "a" else 1 for label in truth]]
     doubtful = 0.5 + 0.2 * (sure - 0.5)

@@ -33,9 +33,9 @@ def job(tiny_encoders, news_rows, news_eval):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(job, tmp_path_factory):
+def uninterrupted(job, tmp_path_factory):
     """The metrics of a training that nothing happened to."""
-    out = tmp_path_factory.mktemp("undisturbed") / "student"
+    out = tmp_path_factory.mktemp("uninterrupted") / "student"
     train(job, out)
     return read_json(out / "metrics.json")
 
@@ -174,35 +174,35 @@ def same(metrics, other):
 @pytest.mark.parametrize(
     ("what", "argument", "said"),
     [
-        (before_the_marker, 4, "  goes on from step 3 of 6"),
-        (after_the_marker, 4, "  goes on from step 4 of 6"),
+        (before_the_marker, 4, "  continues from step 3 of 6"),
+        (after_the_marker, 4, "  continues from step 4 of 6"),
         (before_the_marker, 1, "student, with synthetic rows, 1 of 1: 6 steps over 28 rows"),
-        (before_the_scores_are_kept, None, "  goes on from step 6 of 6"),
+        (before_the_scores_are_kept, None, "  continues from step 6 of 6"),
         (between_the_arms, None, "student, with label rows, 1 of 1: done before"),
         (before_the_last_swap, None, "student, with synthetic rows, 1 of 1: done before"),
     ],
 )
-def test_a_killed_training_goes_on_where_it_was_and_ends_like_any_other(
-    what, argument, said, killed, job, undisturbed, tmp_path
+def test_a_killed_training_continues_where_it_was_and_ends_like_any_other(
+    what, argument, said, killed, job, uninterrupted, tmp_path
 ):
     out = tmp_path / "student"
     killed(out, what, argument)
     assert not out.exists()
     assert said in train(job, out)
-    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert same(read_json(out / "metrics.json"), uninterrupted)
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_killed_after_the_swap_the_student_is_there_and_what_is_left_is_cleared(killed, job, undisturbed, tmp_path):
+def test_killed_after_the_swap_the_student_is_there_and_what_is_left_is_cleared(killed, job, uninterrupted, tmp_path):
     out = tmp_path / "student"
     killed(out, after_the_last_swap)
-    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert same(read_json(out / "metrics.json"), uninterrupted)
     metrics = student.train(news_topic(), *job, out, 3, lambda _: None, again=False)
     assert metrics == read_json(out / "metrics.json")
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_killed_at_random_moments_until_it_is_done_it_ends_like_any_other(start, job, undisturbed, tmp_path):
+def test_killed_at_random_moments_until_it_is_done_it_ends_like_any_other(start, job, uninterrupted, tmp_path):
     out, rng, kills = tmp_path / "student", random.Random(0), 0
     while not (out / "metrics.json").exists():
         process, said = start(nothing, None, job, out)
@@ -214,7 +214,7 @@ def test_killed_at_random_moments_until_it_is_done_it_ends_like_any_other(start,
         kills += 1
     process.join()
     assert kills > 1
-    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert same(read_json(out / "metrics.json"), uninterrupted)
 
 
 def nothing(_):
@@ -224,7 +224,7 @@ def nothing(_):
 # -- a full disk -----------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_that_finds_no_room_is_said_once_and_left_out(start, job, undisturbed, tmp_path):
+def test_a_checkpoint_without_disk_space_is_reported_once_and_skipped(start, job, uninterrupted, tmp_path):
     out = tmp_path / "student"
     process, said = start(room_for, 0.5, job, out)  # the model has 0.34 MB, the optimizer's state 0.7
     lines = said.recv()
@@ -232,11 +232,13 @@ def test_a_checkpoint_that_finds_no_room_is_said_once_and_left_out(start, job, u
     complaints = [line for line in lines if "a checkpoint could not be written" in line]
     assert len(complaints) == 1
     assert "File too large" in complaints[0]
-    assert complaints[0].endswith("the training goes on without it")
-    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert complaints[0].endswith("the training continues without it")
+    assert same(read_json(out / "metrics.json"), uninterrupted)
 
 
-def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_some(start, job, undisturbed, tmp_path):
+def test_a_student_without_disk_space_is_one_message_and_continues_once_there_is_some(
+    start, job, uninterrupted, tmp_path
+):
     out = tmp_path / "student"
     process, said = start(room_for, 0.2, job, out)
     error = said.recv()
@@ -250,10 +252,10 @@ def test_a_student_that_finds_no_room_is_one_message_and_goes_on_once_there_is_s
     assert not out.exists()
     lines = train(job, out)
     assert lines[0].startswith("student, with synthetic rows, 1 of 1: "), "the first that is saved, and was not"
-    assert same(read_json(out / "metrics.json"), undisturbed)
+    assert same(read_json(out / "metrics.json"), uninterrupted)
 
 
-def test_an_earlier_student_outlives_one_that_finds_no_room(start, job, tmp_path):
+def test_an_earlier_student_stays_when_a_later_one_has_no_disk_space(start, job, tmp_path):
     out = tmp_path / "student"
     train(job, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}

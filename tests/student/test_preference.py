@@ -14,7 +14,7 @@ from synthgen import student
 from synthgen.errors import ConfigError
 from synthgen.student.config import StudentConfig, TrainingConfig
 from synthgen.student.named import PreferenceConfig
-from synthgen.student.preference import _PLACEHOLDER, Preference
+from synthgen.student.preference import _PLACEHOLDER, PreferenceLearner
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task
 
@@ -73,7 +73,7 @@ def test_training_raises_the_rewards_of_the_better_answers(
 
 
 def test_the_untrained_model_has_no_reward(task: Task, rows: Rows, settings: Settings) -> None:
-    learner = Preference(task, settings().preference, says)
+    learner = PreferenceLearner(task, settings().preference, says)
     scores = learner.score(learner._untrained(), rows[:4])
     assert scores == pytest.approx(np.zeros((4, 2)), abs=1e-4)
 
@@ -88,7 +88,7 @@ def test_the_loss_is_that_of_trl(task: Task, rows: Rows, settings: Settings) -> 
     from synthgen.student import causal
     from synthgen.student.generator import Student
 
-    learner = Preference(task, settings().preference, says)
+    learner = PreferenceLearner(task, settings().preference, says)
     base = learner._untrained()
     encoded = [learner._encoded(base.chat, row) for row in rows[:4]]
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
@@ -115,7 +115,7 @@ def test_the_loss_is_that_of_trl(task: Task, rows: Rows, settings: Settings) -> 
 
 
 def test_a_question_that_is_too_long_is_the_same_for_both_answers(task: Task, rows: Rows, settings: Settings) -> None:
-    learner = Preference(task, settings(max_length=160).preference, says)
+    learner = PreferenceLearner(task, settings(max_length=160).preference, says)
     row = {**rows[0], "prompt": "potatoes " * 100, "rejected": "No."}
     prompt, better, worse = learner._encoded(learner._untrained().chat, row)
     assert len(prompt) + len(better) <= 160
@@ -141,16 +141,16 @@ def test_errors_of_the_model_name_the_key_of_the_preference_student(
     tokenizer = AutoTokenizer.from_pretrained(tiny_generator)
     tokenizer.chat_template = "{{ raise_exception('No chats.') }}"
     tokenizer.save_pretrained(tmp_path / "model")
-    learner = Preference(task, settings(model=str(tmp_path / "model")).preference, says)
+    learner = PreferenceLearner(task, settings(model=str(tmp_path / "model")).preference, says)
     with pytest.raises(ConfigError, match=r"student\.preference\.model: its chat template refuses"):
         learner._untrained()
 
 
 def test_a_field_that_has_no_worse_answer_is_refused(task: Task, settings: Settings) -> None:
     with pytest.raises(ConfigError, match=r"student\.preference\.rejected: 'worse' must be a required field"):
-        Preference(task, settings(rejected="worse").preference, says)
+        PreferenceLearner(task, settings(rejected="worse").preference, says)
     with pytest.raises(ConfigError, match=r"task\.metrics: a preference student has no metric 'bleu'"):
-        Preference(replace(task, metrics=("bleu",)), settings().preference, says)
+        PreferenceLearner(replace(task, metrics=("bleu",)), settings().preference, says)
 
 
 @pytest.mark.parametrize(

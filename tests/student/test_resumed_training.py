@@ -84,7 +84,7 @@ def fit_named(request, tiny_generator, tiny_encoders):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(classify, tmp_path_factory):
+def uninterrupted(classify, tmp_path_factory):
     """The weights of a classifier whose training nothing interrupted."""
     out = tmp_path_factory.mktemp("classifier") / "student"
     classify(out)
@@ -113,47 +113,47 @@ def checkpoints(out):
 
 
 def goes_on_to_the_same_weights(fit, stop_after, tmp_path):
-    fit(tmp_path / "undisturbed")
+    fit(tmp_path / "uninterrupted")
     out = tmp_path / "student"
     stop_after(5)
     with pytest.raises(KeyboardInterrupt):
         fit(out)
     stop_after(None)
-    assert "  goes on from step 5 of 8" in fit(out)
-    assert (out / "model.safetensors").read_bytes() == (tmp_path / "undisturbed/model.safetensors").read_bytes()
+    assert "  continues from step 5 of 8" in fit(out)
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "uninterrupted/model.safetensors").read_bytes()
 
 
 # Step 5 is within the training, step 8 is the last.
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 8])
-def test_a_classifier_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(
-    step, classify, undisturbed, stop_after, tmp_path
+def test_a_resumed_classifier_ends_with_the_weights_of_an_uninterrupted_one(
+    step, classify, uninterrupted, stop_after, tmp_path
 ):
     out = tmp_path / "student"
     stop_after(step)
     with pytest.raises(KeyboardInterrupt):
         classify(out)
     stop_after(None)
-    assert f"  goes on from step {step} of 8" in classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed
+    assert f"  continues from step {step} of 8" in classify(out)
+    assert (out / "model.safetensors").read_bytes() == uninterrupted
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_a_student_that_its_task_names_goes_on_too(fit_named, stop_after, tmp_path):
+def test_a_student_that_its_task_names_continues_too(fit_named, stop_after, tmp_path):
     goes_on_to_the_same_weights(fit_named, stop_after, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_a_generator_that_goes_on_ends_with_the_weights_of_one_that_never_stopped(generate, stop_after, tmp_path):
+def test_a_resumed_generator_ends_with_the_weights_of_an_uninterrupted_one(generate, stop_after, tmp_path):
     goes_on_to_the_same_weights(generate, stop_after, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classify, tmp_path):
+def test_a_resumed_choice_of_steps_chooses_as_an_uninterrupted_one(classify, tmp_path):
     """Stopped in the second of three folds: the first is not made again, and the second keeps its losses."""
     whole, halved = tmp_path / "whole/student", tmp_path / "halved/student"
     chosen = TrainingConfig(folds=3)
@@ -173,7 +173,7 @@ def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classi
             classify(halved, training=chosen)
     lines = classify(halved, training=chosen)
     assert sum("held out" in line for line in lines) == 2
-    assert "  goes on from step 5 of 8" in lines
+    assert "  continues from step 5 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     assert one["synthetic"]["held_out_loss"] == other["synthetic"]["held_out_loss"]
     assert [step for step, _ in one["synthetic"]["held_out_loss"]] == list(range(1, 9))
@@ -181,7 +181,7 @@ def test_a_choice_of_steps_that_goes_on_chooses_as_one_that_never_stopped(classi
 
 
 @pytest.mark.slow
-def test_a_training_stopped_again_and_again_still_arrives(classify, undisturbed, stop_after, tmp_path):
+def test_a_training_stopped_again_and_again_still_arrives(classify, uninterrupted, stop_after, tmp_path):
     out = tmp_path / "student"
     for step in (2, 4, 6):
         stop_after(step)
@@ -189,7 +189,7 @@ def test_a_training_stopped_again_and_again_still_arrives(classify, undisturbed,
             classify(out)
     stop_after(None)
     classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed
+    assert (out / "model.safetensors").read_bytes() == uninterrupted
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def test_writing_checkpoints_takes_at_most_a_twentieth_of_the_time(tmp_path, mon
 
 
 @pytest.mark.slow
-def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, undisturbed, tmp_path, monkeypatch):
+def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, uninterrupted, tmp_path, monkeypatch):
     out = tmp_path / "student"
     begin = training.set_seed_of_step
 
@@ -274,7 +274,7 @@ def test_a_signal_waits_for_the_end_of_the_step_and_its_checkpoint(classify, und
     assert [step_of(folder) for folder in checkpoints(out)] == [5]
     monkeypatch.undo()
     classify(out)
-    assert (out / "model.safetensors").read_bytes() == undisturbed
+    assert (out / "model.safetensors").read_bytes() == uninterrupted
 
 
 def test_a_second_signal_does_not_wait():
@@ -326,7 +326,7 @@ def test_a_training_that_is_finished_is_not_made_again(classify, stop_after, tmp
             classify(halved, eval_rows=20)
     lines = classify(halved, eval_rows=20)
     assert lines[:2] == [f"student, {arm}, 1 of 2: done before" for arm in ("with synthetic rows", "with label rows")]
-    assert "  goes on from step 2 of 8" in lines
+    assert "  continues from step 2 of 8" in lines
     one, other = (read_json(out / "metrics.json") for out in (whole, halved))
     for arm in ("seeds_only", "described", "synthetic", "gain", "gain_over_described"):
         assert {**one[arm], "seconds": 0} == {**other[arm], "seconds": 0}
@@ -353,12 +353,12 @@ def test_a_finished_student_of_fewer_rows_is_trained_anew(classify, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_student_is_trained_anew(classify, undisturbed, tmp_path):
+def test_a_damaged_student_is_trained_anew(classify, uninterrupted, tmp_path):
     out = tmp_path / "student"
     classify(out)
     os.truncate(out / "model.safetensors", 5000)
     assert "files have changed since its training" in classify(out, again=False)[0]
-    assert (out / "model.safetensors").read_bytes() == undisturbed
+    assert (out / "model.safetensors").read_bytes() == uninterrupted
 
 
 def test_a_training_that_cannot_begin_leaves_nothing(classify, tmp_path):

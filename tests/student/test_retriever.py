@@ -14,7 +14,7 @@ from synthgen import student
 from synthgen.errors import ConfigError, RunFolderError
 from synthgen.student import kinds
 from synthgen.student.config import StudentConfig, TrainingConfig
-from synthgen.student.mining import Limits, mined
+from synthgen.student.mining import NegativeLimits, mined
 from synthgen.student.named import RetrieverConfig
 from synthgen.student.ranking import METRICS, ranking_figures, ranking_scores
 from synthgen.student.retriever import Retriever, apart
@@ -128,17 +128,17 @@ def unit(*degrees: float) -> Any:
     ],
 )
 def test_a_negative_is_near_and_no_answer(passages: tuple[float, ...], negative: int, why: str) -> None:
-    limits = Limits(count=1, share=0.9, near=0.99)
+    limits = NegativeLimits(count=1, share=0.9, near=0.99)
     assert mined(unit(0), unit(*passages), np.array([0]), [frozenset({0})], limits, 0) == [[negative]], why
 
 
 def test_a_passage_that_another_row_gives_for_the_same_query_is_no_negative() -> None:
-    limits = Limits(count=1, share=0.95, near=0.99)
+    limits = NegativeLimits(count=1, share=0.95, near=0.99)
     assert mined(unit(0), unit(20, 50, 70), np.array([0]), [frozenset({0, 1})], limits, 0) == [[2]]
 
 
 def test_a_query_without_hard_negatives_gets_a_random_one_that_says_something_else() -> None:
-    limits = Limits(count=2, share=0.95, near=0.99)
+    limits = NegativeLimits(count=2, share=0.95, near=0.99)
     found = mined(unit(0), unit(80, 80.5, 10, 30), np.array([0]), [frozenset({0})], limits, 0)
     assert sorted(found[0]) == [2, 3]
     assert found == mined(unit(0), unit(80, 80.5, 10, 30), np.array([0]), [frozenset({0})], limits, 0)

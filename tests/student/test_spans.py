@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.student.spans import NoSpansError, Span, Spans, to_spans, to_tags, why_not_spans
+from synthgen.student.spans import NoSpansError, Span, SpanTargets, to_spans, to_tags, why_not_spans
 
 
 @pytest.fixture(scope="module")
 def person(pairs_task):
-    return Spans(pairs_task)
+    return SpanTargets(pairs_task)
 
 
 def words_of(text):
@@ -38,7 +38,7 @@ def test_a_string_and_a_list_of_strings_are_found_where_they_stand(person):
 
 
 def test_typed_spans_are_tagged_by_their_type(pairs_task):
-    spans = Spans(typed_task(pairs_task))
+    spans = SpanTargets(typed_task(pairs_task))
     row = {"text": "Ann is in Rome", "entities": [{"text": "Ann", "type": "PER"}, {"text": "Rome", "type": "LOC"}]}
     assert spans.types == ["entities.PER", "entities.LOC"]
     assert spans.fields_of(row["text"], spans.locate(row)) == {"entities": row["entities"]}
@@ -79,7 +79,7 @@ def test_an_inside_tag_without_a_beginning_begins_a_span():
     st.lists(st.sampled_from(["ann", "bo", "cy", "dee"]), min_size=1, max_size=8),
     st.data(),
 )
-def test_tags_and_spans_are_each_other_again(names, data):
+def test_tags_and_spans_convert_back_and_forth(names, data):
     words = words_of(" ".join(names))
     ends = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=4)))
     spans = [

@@ -93,7 +93,7 @@ def test_a_small_difference_is_not_called_a_gain(run):
     assert metrics["verdict"].startswith("No gain is shown")
 
 
-def test_harm_is_called_harm(run):
+def test_a_worse_student_is_called_worse(run):
     metrics = run(Told({"seeds_only": 36, "synthetic": 20}))
     assert metrics["is_gain"] is False
     assert metrics["verdict"].startswith("The synthetic rows hurt")
@@ -180,7 +180,7 @@ def test_a_tracker_writes_inside_the_students_folder_one_folder_a_training(run):
     assert learner.logs == [run.work.model / "logs/synthetic-0", run.work.model / "logs/seeds_only-0"]
 
 
-def test_the_user_is_told_which_arm_is_trained(run):
+def test_the_arm_in_training_is_reported(run):
     run(Told({"seeds_only": 20, "synthetic": 36}, repeats=2))
     assert len(run.lines) == 4
     assert "with synthetic rows" in run.lines[0]

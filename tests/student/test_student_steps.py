@@ -142,7 +142,7 @@ def test_each_pass_takes_every_row_once_in_an_order_of_its_own():
     assert order != Plan(steps=6, seed=2).order(rows_of(10), batch=5, weighted=False)
 
 
-def test_a_row_stands_in_the_order_as_often_as_it_weighs():
+def test_a_row_occurs_in_proportion_to_its_weight():
     rows = [*rows_of(9, weight=1.0), TrainingRow({"text": "heavy", "label": "a"}, weight=3.0)]
     counts = Counter(Plan(steps=120, seed=0).order(rows, batch=10, weighted=True))
     assert counts[9] == pytest.approx(300, abs=30)
@@ -164,7 +164,7 @@ def test_rows_of_one_kind_are_one_phase(rows):
     assert plan.last_phase(rows) == 0
 
 
-def test_a_probe_goes_on_from_the_losses_of_a_checkpoint():
+def test_a_probe_continues_from_the_losses_of_a_checkpoint():
     probe, history = Probe(rows=rows_of(2), every=2, patience=2), [{"step": 1, "loss": 3.0}]
     for step, losses in ((2, [0.1, 0.9]), (4, [0.5, 0.9]), (6, [0.5, 1.1])):
         probe.note(step, losses, history)

@@ -18,10 +18,10 @@ from synthgen.student import (
     vectors,
 )
 from synthgen.student.arms import compare
-from synthgen.student.clock import LOOK, SCORE, START, STEP, Clock, Fit, Paces, Progress, lines
+from synthgen.student.clock import LOOK, SCORE, START, STEP, Clock, Fit, Paces, TrainingProgress, lines
 from synthgen.student.config import planned_steps
+from synthgen.student.estimate import estimate, measured
 from synthgen.student.learner import Experiment
-from synthgen.student.outlook import measured, outlook
 from synthgen.student.rows import TrainingRow
 from synthgen.student.scores import macro_figures
 from synthgen.student.work import Work
@@ -141,7 +141,7 @@ def test_a_training_without_a_pace_ends_at_the_limit(train):
     assert "the student was trained for 6 of 12 steps" in metrics["cut_short"]["sentence"]
 
 
-def test_fewer_repeats_are_said(train):
+def test_fewer_repeats_are_reported(train):
     metrics, _, _ = train(0.5, early_stopping=False, repeats=2)  # 30 s: two and a half trainings
     assert metrics["cut_short"]["fewer"] == {"synthetic": 1, "seeds_only": 1}
     assert metrics["gain"]["mean"] == 0
@@ -225,7 +225,7 @@ def test_lines_come_every_half_minute():
     watch = lines(said.append, now=time)
     for second in range(0, 65):
         time.now = second
-        watch(Progress("seeds only, 1 of 3", 2, 9, second, 400, 70.0, True))
+        watch(TrainingProgress("seeds only, 1 of 3", 2, 9, second, 400, 70.0, True))
     assert said == [
         f"student: fit 2 of 9 (seeds only, 1 of 3), step {step} of 400, about 1 min 10 s left" for step in (30, 60)
     ]
@@ -309,7 +309,7 @@ def test_a_few_real_steps_tell_what_a_student_would_take(tiny_encoders, news_tas
     cfg = StudentConfig(classifier=small)
     paces = measured(news_task, cfg, news_rows[:10], news_eval, 0)
     assert all(paces.of(kind) is not None for kind in (START, STEP, LOOK, SCORE))
-    found = outlook(news_task, cfg, news_rows[:10], 20, news_eval, paces)
+    found = estimate(news_task, cfg, news_rows[:10], 20, news_eval, paces)
     assert found.fits == 12, "three arms, each with three folds and one training"
     assert found.seconds is not None
     assert found.whole
@@ -331,13 +331,13 @@ def test_loading_a_frozen_students_encoder_is_not_counted_for_every_row(news_tas
     assert encoded == [10, 10]
 
 
-def test_an_outlook_without_paces_tells_fits_and_steps_alone(news_task, news_rows, news_eval):
+def test_an_estimate_without_speeds_gives_only_fits_and_steps(news_task, news_rows, news_eval):
     cfg = StudentConfig(classifier=ClassifierConfig(batch_size=8, min_steps=8, epochs=1, repeats=1))
-    assert outlook(news_task, cfg, news_rows[:10], 20, news_eval).words() == "12 fits, 96 steps at most"
-    assert outlook(news_task, cfg, news_rows[:10], 20, []).fits == 4
+    assert estimate(news_task, cfg, news_rows[:10], 20, news_eval).words() == "12 fits, 96 steps at most"
+    assert estimate(news_task, cfg, news_rows[:10], 20, []).fits == 4
 
 
-def test_an_outlook_never_exceeds_the_limit(news_task, news_rows, news_eval):
+def test_an_estimate_never_exceeds_the_limit(news_task, news_rows, news_eval):
     cfg = StudentConfig(max_minutes=1)
     paces = Paces({START: 100.0, STEP: 100.0}, {START: 1.0, STEP: 1.0})
-    assert outlook(news_task, cfg, news_rows[:10], 20, news_eval, paces).seconds == 60
+    assert estimate(news_task, cfg, news_rows[:10], 20, news_eval, paces).seconds == 60

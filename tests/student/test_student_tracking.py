@@ -30,7 +30,7 @@ def test_tensorboard_is_the_default_where_it_is_installed(installed, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "extra"), [("wandb", "wandb"), ("mlflow", "mlflow"), ("tensorboard", "tracking")])
-def test_a_tracker_that_is_missing_is_told_with_the_extra_that_installs_it(name, extra, installed):
+def test_a_tracker_that_is_missing_is_reported_with_the_extra_that_installs_it(name, extra, installed):
     installed()
     with pytest.raises(ConfigError, match=rf'{name} is not installed; run pip install "synthgen\[{extra}\]"'):
         tracker(name)

@@ -75,7 +75,7 @@ def test_train_prints_the_closing_lines_of_the_student_and_with_json_all_metrics
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("verb", ["train", "resume"])
 @pytest.mark.slow
-def test_a_signal_ends_with_code_5_and_the_command_that_goes_on(verb, number, trained, capsys):
+def test_a_signal_ends_with_code_5_and_the_command_that_continues_it(verb, number, trained, capsys):
     trained(lambda: signal.raise_signal(number))
     assert dispatch([verb, "out"]) == 5
     assert capsys.readouterr().out.splitlines()[-1] == f"synthgen {verb} out"
@@ -83,7 +83,7 @@ def test_a_signal_ends_with_code_5_and_the_command_that_goes_on(verb, number, tr
 
 @pytest.mark.parametrize("verb", ["train", "resume"])
 @pytest.mark.slow
-def test_a_full_disk_ends_with_code_3_its_cause_and_the_command_that_goes_on(verb, trained, capsys):
+def test_a_full_disk_ends_with_code_3_its_cause_and_the_command_that_continues_it(verb, trained, capsys):
     def full():
         raise WriteError("out/student: cannot be written: No space left on device")
 

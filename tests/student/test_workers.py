@@ -19,12 +19,12 @@ from synthgen.errors import ConfigError, WorkersError
 from synthgen.student import ClassifierConfig, GeneratorConfig, PreferenceConfig, StudentConfig, TaggerConfig, kinds
 from synthgen.student.clock import Clock
 from synthgen.student.learner import Experiment
-from synthgen.student.plan import Place, Probe
+from synthgen.student.plan import Probe, TrainingFolders
 from synthgen.student.rows import as_rows
 from synthgen.student.work import Work
 from synthgen.student.workers.config import count_of
 from synthgen.student.workers.job import Job, spawned
-from synthgen.student.workers.together import Together, workers_for
+from synthgen.student.workers.together import WorkerTraining, workers_for
 from synthgen.tasks.seeds import read_samples
 from synthgen.tasks.task import Task
 
@@ -104,14 +104,16 @@ def test_two_workers_have_the_loss_curve_of_one_process(
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_tagger(pairs_task: Task, encoder: str, tmp_path: Path) -> None:
+def test_two_workers_train_a_tagger_with_the_loss_curve_of_one_process(
+    pairs_task: Task, encoder: str, tmp_path: Path
+) -> None:
     cfg = TaggerConfig(model=encoder, **SMALL)
     check_same(pairs_task, SPANS, lambda count: StudentConfig(workers=count, tagger=cfg), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_generator(
+def test_two_workers_train_a_generator_with_the_loss_curve_of_one_process(
     instruction_task: Task, instruction_rows: list[dict[str, Any]], tiny_generator: Path, tmp_path: Path
 ) -> None:
     cfg = GeneratorConfig(model=str(tiny_generator), **WRITER)
@@ -120,13 +122,15 @@ def test_so_have_those_of_a_generator(
 
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_so_have_those_of_a_student_of_preferences(tiny_generator: Path, tmp_path: Path) -> None:
+def test_two_workers_train_on_preferences_with_the_loss_curve_of_one_process(
+    tiny_generator: Path, tmp_path: Path
+) -> None:
     task, cfg = shipped("preference"), PreferenceConfig(model=str(tiny_generator), **WRITER)
     rows = read_samples(task.seeds, task, "seed")
     check_same(task, rows, lambda count: StudentConfig(workers=count, preference=cfg), tmp_path)
 
 
-def sharded(rank: int, job: Job, size: int, meeting: str) -> None:
+def sharded(rank: int, job: Job, size: int, rendezvous: str) -> None:
     """Train with FSDP on a CPU, which torch can and accelerate does not offer."""
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
@@ -140,7 +144,7 @@ def sharded(rank: int, job: Job, size: int, meeting: str) -> None:
             self.fsdp_plugin = fsdp_plugin
 
     setattr(AcceleratorState, "__init__", init)  # noqa: B010
-    spawned(rank, job, size, meeting, False)
+    spawned(rank, job, size, rendezvous, False)
 
 
 @pytest.mark.slow
@@ -153,13 +157,13 @@ def test_a_model_that_is_divided_among_the_workers_learns_the_same(
     """Each worker holds half of every weight. A stopped training goes on from its checkpoint, which holds the whole."""
     from torch.multiprocessing import start_processes
 
-    def follow(_: Together, job: Job, place: Place, events: Path) -> None:
+    def follow(_: WorkerTraining, job: Job, place: TrainingFolders, events: Path) -> None:
         for limit in [0.0, job.seconds] if stopped else [job.seconds]:
             started = replace(job, seconds=limit)  # without time, a training makes one step
-            meeting = str(tmp_path / f"meeting-{limit}")
-            start_processes(sharded, (started, 2, meeting), nprocs=2, start_method="spawn")
+            rendezvous = str(tmp_path / f"rendezvous-{limit}")
+            start_processes(sharded, (started, 2, rendezvous), nprocs=2, start_method="spawn")
 
-    monkeypatch.setattr(Together, "_follow", follow)
+    monkeypatch.setattr(WorkerTraining, "_follow", follow)
     cfg = GeneratorConfig(model=str(tiny_generator), **WRITER)
     check_same(
         instruction_task, instruction_rows,
@@ -189,7 +193,7 @@ def workers_of(process: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.parametrize("how", ["a worker dies", "a signal comes"])
-def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
+def test_a_training_whose_workers_end_continues_from_its_checkpoint(
     how: str, news_task: Task, news_rows: list[dict[str, Any]], encoder: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -210,7 +214,7 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
         training.run(many)
     if how == "a worker dies":
         assert "student.workers: worker 1 was ended by SIGKILL; the end of " in str(raised.value)
-        assert str(raised.value).endswith("The training keeps its last checkpoint, and the next one goes on from there")
+        assert str(raised.value).endswith("The training keeps its last checkpoint, from which the next one continues")
     deadline = time.monotonic() + 20
     while workers_of(os.getpid()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -218,9 +222,9 @@ def test_a_training_whose_workers_end_goes_on_from_its_checkpoint(
     assert list(training.checkpoints.glob("step-*"))
     again = Training(news_task, news_rows, classifier(encoder, "2"), tmp_path / "2")
     curve, _ = again.run(many)
-    assert any(line.startswith("  goes on from step ") for line in again.said)
-    undisturbed, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
-    np.testing.assert_allclose(curve[-1][1], undisturbed[-1][1], rtol=2e-3)
+    assert any(line.startswith("  continues from step ") for line in again.said)
+    uninterrupted, _ = Training(news_task, news_rows, classifier(encoder, "1"), tmp_path / "1").run(many)
+    np.testing.assert_allclose(curve[-1][1], uninterrupted[-1][1], rtol=2e-3)
 
 
 def test_workers_that_cannot_share_a_batch_evenly_are_refused(news_task: Task, tmp_path: Path) -> None:

@@ -133,12 +133,12 @@ def test_a_sign_that_changes_the_meaning_makes_another_text(one: str, other: str
 
 
 @given(st.text())
-def test_a_text_that_can_be_seen_is_never_nothing_to_compare(text: str) -> None:
+def test_a_visible_text_always_has_a_comparable_form(text: str) -> None:
     assert comparable(text) or not any(char.isprintable() and not char.isspace() for char in text)
 
 
 @pytest.mark.parametrize("text", ["3 - 4!", "C++", "İ ½", "don't", "🎉 ?!", "５％", "看著乾淨的裡面"])
-def test_a_form_to_compare_is_its_own(text: str) -> None:
+def test_a_comparable_form_is_its_own_comparable_form(text: str) -> None:
     assert comparable(comparable(text)) == comparable(text)
 
 

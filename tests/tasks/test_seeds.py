@@ -124,7 +124,7 @@ def test_a_raw_lone_surrogate_is_not_utf8(file: Path, news_task: Task) -> None:
     assert f"{file}:1:11: not UTF-8 (byte 0xed)" in refusal(file, '{"text": "\ud800"}', news_task)
 
 
-def test_a_key_that_stands_twice_is_refused(file: Path, news_task: Task) -> None:
+def test_a_key_that_occurs_twice_is_refused(file: Path, news_task: Task) -> None:
     said = refusal(file, '{"text": "A long text.", "label": "sport", "text": "Another."}', news_task)
     assert f"{file}:1:44: not usable JSON: the key 'text' appears twice in one object; keep one of them" in said
 
@@ -414,7 +414,7 @@ def test_one_text_under_two_labels_is_named_with_both_places(file: Path, news_ta
     )
 
 
-def test_one_text_twice_under_one_label_may_be(file: Path, news_task: Task) -> None:
+def test_one_text_twice_under_one_label_is_allowed(file: Path, news_task: Task) -> None:
     file.write_text(f"{GOOD}\n{row('The striker scored twice!')}\n")
     check_texts(read_samples(file, news_task, "seed"), replace(news_task, seeds=file))
 

@@ -66,7 +66,7 @@ def generation(**changes: Any) -> TaskConfig:
             "task.input: 'txt' is not a property of task.schema (it has: text, label)",
         ),
         ({"target": ["labels"]}, "task.target: 'labels' is not a property of task.schema"),
-        ({"target": ["text"]}, "task.target: 'text' stands in task.input too"),
+        ({"target": ["text"]}, "task.target: 'text' is in task.input too"),
         ({"target": ["label", "label"]}, "task.target: classification has exactly one target field, the label"),
         ({"schema": schema("good")}, f"{ENUM}: classification needs a list of at least two labels"),
         (

@@ -125,6 +125,6 @@ def test_names_of_fields_that_a_full_width_comma_joins_are_named(
     )
 
 
-def test_numbers_where_numbers_are_meant_are_none_of_it() -> None:
+def test_numbers_that_are_meant_as_numbers_are_not_reported() -> None:
     for file in (root() / "conf" / "task").glob("*.yaml"):
         assert misread(file) == []

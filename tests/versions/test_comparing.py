@@ -14,7 +14,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from synthgen.errors import UserError
 from synthgen.versions import Diff, compare, words
 from synthgen.versions.reading import Dataset, workspace
-from synthgen.versions.rows import Rows
+from synthgen.versions.rows import DatasetRows
 from tests.versions.conftest import NEWS, write
 
 Json = dict[str, Any]
@@ -175,7 +175,7 @@ def test_every_row_is_counted_once_on_each_side(
     with workspace() as work:
         sides = []
         for name, listed in (("a", before), ("b", after)):
-            rows = Rows(work)
+            rows = DatasetRows(work)
             for text, label, split in listed:
                 rows.add({"text": text, "label": label}, split)
             sides.append(Dataset(name, rows, {}))

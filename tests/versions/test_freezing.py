@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from synthgen.errors import RunFolderError, UserError, WriteError
-from synthgen.versions import Frozen, Library, Store, check_out, freeze_dataset
+from synthgen.versions import FrozenVersion, Library, Store, check_out, freeze_dataset
 from tests.versions.conftest import NEWS, lines_of, write
 
 Json = dict[str, Any]
 
 
-def freeze(library: Library, folder: Path, **more: Any) -> Frozen:
+def freeze(library: Library, folder: Path, **more: Any) -> FrozenVersion:
     return freeze_dataset(library, str(folder), name="news", **more)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from synthgen import __version__
-from synthgen.cluster.shards.exchange import ENDS, Exchange, Stage
+from synthgen.cluster.shards.exchange import ENDS, ShardExchange, Stage
 from synthgen.config import Config, from_saved, to_json
 from synthgen.errors import ExitCode, UserError, WriteError
 from synthgen.ledger import Ledger, Reader, run_lock
@@ -36,7 +36,7 @@ _CODES = {"target": ExitCode.OK, "engine": ExitCode.ENGINE_FAILED, "signal": Exi
 
 @dataclass(frozen=True)
 class Spec:
-    """Hold what a shard's process needs to know."""
+    """Hold the arguments of a shard's process."""
 
     number: int
     config: Json
@@ -101,8 +101,8 @@ def _session(spec: Spec, prepared: Prepared, folder: Path, ledger: Ledger) -> Se
     if every is None:
         return Session(prepared, folder, ledger)
     others = [Path(one) for one in spec.ledgers]
-    exchange = Exchange(ledger, spec.number, others, spec.stage, every, prepared.config.generate.items)
-    return Session(prepared, folder, ledger, looping=partial(Running, exchange=exchange))
+    exchange = ShardExchange(ledger, spec.number, others, spec.stage, every, prepared.config.generate.items)
+    return Session(prepared, folder, ledger, make_loop=partial(Running, exchange=exchange))
 
 
 if __name__ == "__main__":

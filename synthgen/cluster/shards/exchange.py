@@ -37,7 +37,7 @@ class Stage:
     """The shards that accept samples in this pass."""
 
 
-class Exchange:
+class ShardExchange:
     """Take over samples for shard `number` of the shards with these ledgers. `every` is the number of slots between exchanges.
 
     `items` is the most candidates of a slot.
@@ -79,7 +79,7 @@ class Exchange:
         return found
 
     def earlier(self) -> Iterator[Foreign]:
-        """Yield what earlier sessions took over, each sample at the slot before which it was."""
+        """Yield the samples that earlier sessions took over, each with the slot before which it was taken over."""
         upto = dict.fromkeys(self._paths, 0)
         for entry in self._taken:
             before, upto = upto, upto | _upto(entry)
@@ -126,7 +126,7 @@ class Exchange:
     async def _ready(self, other: int, limit: int, is_closing: Callable[[], bool]) -> int | None:
         """Wait until another shard has settled all slots below `limit`, or has ended this pass.
 
-        Return the slot up to which it is to be taken over, or None if the run is closing before.
+        Return the slot up to which its samples are taken over, or None if the run closes before that.
         """
         if other not in self._stage.active:
             return self._stage.begins[other]

@@ -1,8 +1,8 @@
-"""Merge what the shards accepted in a pass into the ledger of the run: in slot order, without duplicates.
+"""Merge the samples that the shards accepted in a pass into the run's ledger: in slot order, without duplicates.
 
 The order is that of the slots within the pass: the first slot of each shard, then the second of each, and so on. The
-duplicate checks of the run decide, with the vectors that the shards have stored. What is decided depends on the ledgers
-alone, so a merge that was killed decides the same when it is repeated, and goes on where its copying stopped.
+duplicate checks of the run decide, with the vectors that the shards have stored. The decisions depend on the ledgers
+alone, so a merge that was killed makes the same decisions when it is repeated, and continues copying where it stopped.
 """
 
 import heapq
@@ -53,7 +53,7 @@ Found = tuple[int, int, Sample, Vector]
 
 @dataclass
 class Decided:
-    """Hold what a merge decided: the duplicates of each shard, and how many of its samples they are by label."""
+    """Hold the decisions of a merge: the duplicates of each shard, and their number by label."""
 
     duplicates: list[list[Duplicate]]
     lost: list[Counter[str]]
@@ -109,7 +109,7 @@ def merge(
     cfg: DiversityConfig,
     say: Callable[[str], None] = lambda _: None,
 ) -> Decided:
-    """Merge the samples of a pass from the ledgers of the shards, and return what was decided.
+    """Merge the samples of a pass from the ledgers of the shards, and return the decisions.
 
     `base` is the first slot of the pass in the merged ledger. The ledger gets the seeds with the first merge.
     """
@@ -237,7 +237,7 @@ def _held(own: Reader, task: Task, cfg: DiversityConfig, position: int, size: in
     seeds = [(sample, vector) for sample, vector in own.seeds() if vector is not None]
     if seeds:
         held.extend([sample for sample, _ in seeds], [vector for _, vector in seeds])
-        near.learn([sample for sample, _ in seeds], np.stack([vector for _, vector in seeds]))
+        near.calibrate([sample for sample, _ in seeds], np.stack([vector for _, vector in seeds]))
     earlier = (
         (sample, vector)
         for sample, vector in own.embedded_samples(before=position)
@@ -271,7 +271,7 @@ def _add_seeds(ledger: Ledger, shard: Path) -> int:
 
 
 def _add_meta(ledger: Ledger, own: Reader, shards: Sequence[Path]) -> None:
-    """Give the run what the first shard knows about engine, judge and strategies, and the time of the slowest shard."""
+    """Copy the first shard's metadata about engine, judge and strategies to the run, and the time of the slowest shard."""
     known = {key for (key,) in own.rows("SELECT key FROM meta")} | _OWN_META
     with Reader(shards[0]) as reader:
         for key, value in reader.rows("SELECT key, value FROM meta"):

@@ -96,7 +96,10 @@ def _log(folder: Path) -> IO[bytes]:
 
 
 async def _unlocked(folder: Path, seconds: float) -> None:
-    """Wait until no process works in a folder, for up to `seconds`. What follows then fails with its own message."""
+    """Wait until no process works in a folder, for up to `seconds`.
+
+    If the process still works after that, the next step fails with its own message.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while holder(folder) is not None and loop.time() < deadline:  # noqa: ASYNC110, another process has the lock

@@ -76,7 +76,7 @@ class Servers:
         started = self._engine = await engine.start(
             EngineContext(
                 config.model, config.run.seed, self._prepared.engine_grammars, [], self._folder, LearnedLimits(),
-                self._say, self._notes.engine_news, Shared(name, self.key),
+                self._say, self._notes.engine_event, Shared(name, self.key),
             )
         )  # fmt: skip
         replicas = cast(Replicas, started)  # what engines return that start servers for other processes

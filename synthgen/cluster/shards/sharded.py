@@ -13,7 +13,7 @@ from synthgen.cluster.shards.child import NO_ROOM, Spec
 from synthgen.cluster.shards.merge import merge
 from synthgen.cluster.shards.processes import LOG, Ended, Processes
 from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
-from synthgen.cluster.shards.state import NOT_BEGUN, Standing, State, added, figures, raised, standing, together
+from synthgen.cluster.shards.state import NOT_BEGUN, ShardRecord, State, added, figures, raised, shard_record, together
 from synthgen.config import Config, to_json
 from synthgen.engines.base import EngineConfig
 from synthgen.errors import EngineDeadError, ExitCode, InputError, RunFolderError, WriteError
@@ -24,7 +24,7 @@ from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
 from synthgen.run.progress import Progress
-from synthgen.run.shares import Goal, goals, ledgers, shard_config, shard_folder
+from synthgen.run.shares import ShardGoal, goals, ledgers, shard_config, shard_folder
 
 _TICK_SECONDS = 1.0
 _LAST_LINES = 12
@@ -98,10 +98,10 @@ class Sharded:
     # -- passes ------------------------------------------------------------------------------------
 
     def _begin(self, state: State) -> str | None:
-        """Begin the next pass. Return the name of the rule that ended the run where no shard goes on.
+        """Begin the next pass. Return the name of the rule that ended the run if no shard continues.
 
-        In the first pass of a session all shards that lack samples go on. Later only those do that have reached their
-        goals, and lost samples in the merge.
+        In the first pass of a session all shards that lack samples continue. Later only those do that have reached
+        their goals, and lost samples in the merge.
         """
         if state.number and (missing := next((path for path in self._paths if not path.is_file()), None)):
             raise RunFolderError(
@@ -146,7 +146,7 @@ class Sharded:
             self._display.say(
                 _asking(spec.number, len(self._paths), raised_goals[spec.number], self._standing(spec.number))
             )
-        self._processes = Processes({KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_news)
+        self._processes = Processes({KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_event)
         if self._closing:
             return
         ticking = asyncio.create_task(self._tick())
@@ -161,7 +161,7 @@ class Sharded:
             raise EngineDeadError(servers.lost)
         self._check(ended)
 
-    def _spec(self, state: State, number: int, goal: Goal, engine: EngineConfig) -> Spec:
+    def _spec(self, state: State, number: int, goal: ShardGoal, engine: EngineConfig) -> Spec:
         config = shard_config(self._config, self._folder, number, goal, engine)
         return Spec(number, to_json(config), [str(path) for path in self._paths], state.stage)
 
@@ -200,12 +200,12 @@ class Sharded:
 
     # -- looking at the shards -----------------------------------------------------------------------
 
-    def _standing(self, number: int) -> Standing:
+    def _standing(self, number: int) -> ShardRecord:
         path = self._paths[number]
         if not path.is_file():
             return NOT_BEGUN
         with Reader(path) as reader:
-            return standing(reader)
+            return shard_record(reader)
 
     async def _tick(self) -> None:
         """Show the progress of all shards together, until this is cancelled."""
@@ -226,7 +226,7 @@ class Sharded:
             await asyncio.sleep(_TICK_SECONDS)
 
 
-def _asking(number: int, count: int, goal: Goal, shard: Standing) -> str:
+def _asking(number: int, count: int, goal: ShardGoal, shard: ShardRecord) -> str:
     have = sum(shard.accepted.values())
     more = f", and has {have:,} of them" if have else ""
     return f"shard {number + 1} of {count} asks for {goal.target:,} samples{more}"

@@ -1,4 +1,4 @@
-"""Keep where a run with shards stands, in its ledger: the pass, what it began with, and what the merges dropped."""
+"""Keep the state of a run with shards in its ledger: the pass, its first slots, and the samples that merges dropped."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
 from synthgen.run.progress import Progress
-from synthgen.run.shares import STATE, Goal
+from synthgen.run.shares import STATE, ShardGoal
 
 
 @dataclass
@@ -43,8 +43,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Hold what the ledger of one shard says about it."""
+class ShardRecord:
+    """Hold the state of one shard, as its ledger has it."""
 
     accepted: Mapping[str, int]
     """Accepted samples by label; an empty text is the label of those without one."""
@@ -58,14 +58,14 @@ class Standing:
         return str(number) in self.ends
 
 
-NOT_BEGUN = Standing({}, 0, "", {}, "")
+NOT_BEGUN = ShardRecord({}, 0, "", {}, "")
 
 
-def standing(reader: Reader) -> Standing:
-    """Return what a shard's ledger says."""
+def shard_record(reader: Reader) -> ShardRecord:
+    """Return the state of a shard from its ledger."""
     sql = "SELECT COALESCE(label, ''), COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1"
     failure = "SELECT json_extract(data, '$.failure') FROM events WHERE kind = 'stopped' ORDER BY seq DESC LIMIT 1"
-    return Standing(
+    return ShardRecord(
         accepted=dict(reader.rows(sql)),
         frontier=reader.frontier(),
         stopped_by=reader.meta("stopped_by") or "",
@@ -74,8 +74,8 @@ def standing(reader: Reader) -> Standing:
     )
 
 
-def raised(goals: Sequence[Goal], lost: Sequence[Mapping[str, int]]) -> list[Goal]:
-    """Return the goals with what the merges dropped of each shard."""
+def raised(goals: Sequence[ShardGoal], lost: Sequence[Mapping[str, int]]) -> list[ShardGoal]:
+    """Return the goals, raised by the samples of each shard that merges dropped."""
     return [goal.with_lost(own) for goal, own in zip(goals, lost, strict=True)]
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass, fields, replace
 
 from synthgen.engines.base import Capabilities, EngineContext, check_above_zero
 from synthgen.engines.batch.engine import BatchEngine
-from synthgen.engines.batch.gathering import Plan
-from synthgen.engines.batch.host import Host
+from synthgen.engines.batch.gathering import BatchSettings
+from synthgen.engines.batch.host import BatchApi
 from synthgen.engines.http.address import fill, read_key
 from synthgen.engines.http.config import EndpointConfig
-from synthgen.engines.http.endpoint import Manners
+from synthgen.engines.http.endpoint import RequestSettings
 from synthgen.errors import ConfigError
 from synthgen.records import Engine
 
@@ -49,7 +49,7 @@ class BatchConfig(EndpointConfig):
     that refuses requests because of load."""
     patience: float = 3600.0
     """Seconds to wait while the host does not answer, or refuses batches because of load. After that the run ends with
-    exit code 4; its batches go on at the host, and a resume finds them."""
+    exit code 4; its batches continue at the host, and a resume finds them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,9 +92,9 @@ class BatchConfig(EndpointConfig):
         fleet = self.fleet(context.tell, context.model, detect=self.detect)
         key = read_key(self.api_key_env)
         headers = {name: fill(f"engine.headers.{name}", value) for name, value in self.headers.items()}
-        manners = Manners(self.timeout, {}, headers, self.proxy)
-        host = Host(self.urls[0], key, manners, self.patience)
-        plan = Plan(
+        settings = RequestSettings(self.timeout, {}, headers, self.proxy)
+        host = BatchApi(self.urls[0], key, settings, self.patience)
+        plan = BatchSettings(
             self.least_requests if self.asks_chat else 1, self.batch_requests, int(self.batch_megabytes * 1e6),
             self.quiet, self.poll, self.completion_window, self.batch_path, self.judge_batches, self.patience,
         )  # fmt: skip

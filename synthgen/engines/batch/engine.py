@@ -16,11 +16,11 @@ from pathlib import Path
 
 from synthgen.engines.base import Tell
 from synthgen.engines.batch import records
-from synthgen.engines.batch.following import Batch, follow
-from synthgen.engines.batch.gathering import Gathered, Plan, choose
-from synthgen.engines.batch.host import Host, TooLargeError
+from synthgen.engines.batch.following import SentBatch, follow
+from synthgen.engines.batch.gathering import BatchSettings, Gathered, choose
+from synthgen.engines.batch.host import BatchApi, TooLargeError
 from synthgen.engines.batch.lines import line, read_line
-from synthgen.engines.batch.records import CREATING, LOST, WITH_ANSWERS, Record
+from synthgen.engines.batch.records import CREATING, LOST, WITH_ANSWERS, BatchRecord
 from synthgen.engines.http.dialect import Dialect
 from synthgen.engines.http.fleet import Fleet
 from synthgen.errors import EngineGoneError, EngineRefusesError, FatalRequestError, RetryableError
@@ -37,7 +37,9 @@ class BatchEngine:
 
     name = "openai_batch"
 
-    def __init__(self, plan: Plan, fleet: Fleet, host: Host, folder: Path, tell: Tell, say: Callable[[str], None]):
+    def __init__(
+        self, plan: BatchSettings, fleet: Fleet, host: BatchApi, folder: Path, tell: Tell, say: Callable[[str], None]
+    ):
         self._plan = plan
         self._fleet = fleet
         self._endpoint = fleet.endpoints[0]
@@ -45,7 +47,7 @@ class BatchEngine:
         self._folder = folder
         self._tell = tell
         self._say = say
-        self._holding: dict[str, Batch] = {}
+        self._holding: dict[str, SentBatch] = {}
         self._gathered: deque[Gathered] = deque()
         self._stirred = asyncio.Event()
         """Set when a request was gathered."""
@@ -90,14 +92,14 @@ class BatchEngine:
                 await self._look_up(record)
             if record.status in (LOST, "failed"):  # their requests are sent again
                 continue
-            batch = Batch(record, earlier=True)
+            batch = SentBatch(record, earlier=True)
             self._holding |= dict.fromkeys(record.requests, batch)
             if not record.has_ended:
                 self._say(f"{record.name} with {len(record.requests)} requests is at the host since an earlier session")
                 self._follow(batch)
 
     async def aclose(self) -> None:
-        """Stop waiting. Batches at the host go on."""
+        """Stop waiting. Batches at the host continue."""
         tasks = [self._gathering, *self._following]
         for task in tasks:
             task.cancel()
@@ -115,7 +117,7 @@ class BatchEngine:
 
     # -- gathering and sending ---------------------------------------------------------------------
 
-    async def _sent(self, request: Request) -> Batch | None:
+    async def _sent(self, request: Request) -> SentBatch | None:
         """Gather a request, and return its batch when that is sent; None if there are too few for a batch."""
         gathered = Gathered(request, asyncio.get_running_loop().create_future())
         self._gathered.append(gathered)
@@ -175,7 +177,7 @@ class BatchEngine:
         record.take(await self._host.create(file, self._plan.path, self._plan.window))
         record.save()
         self._tell("batch_sent", f"{record.name} ({record.id}) with {len(ids)} requests is at the host")
-        batch = Batch(record)
+        batch = SentBatch(record)
         self._follow(batch)
         for each in chosen:
             if not each.sent.done():
@@ -183,7 +185,7 @@ class BatchEngine:
 
     def _line(self, request: Request, dialect: Dialect) -> bytes:
         try:
-            spelled = line(request.id, self._plan.path, self._endpoint.spell(request, dialect))
+            spelled = line(request.id, self._plan.path, self._endpoint.request_body(request, dialect))
         except TypeError as error:  # in a key of engine.extra_body
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
         if len(spelled) > self._plan.most_bytes:
@@ -203,14 +205,14 @@ class BatchEngine:
         self._gathered.extendleft(reversed(chosen))
         chosen.clear()
 
-    async def _look_up(self, record: Record) -> None:
-        """Find out if a batch was created whose creation was not confirmed."""
+    async def _look_up(self, record: BatchRecord) -> None:
+        """Find out whether the host created a batch although it did not confirm it."""
         record.take(await self._host.find(record.file))
         record.save()
 
     # -- reading back ------------------------------------------------------------------------------
 
-    def _follow(self, batch: Batch) -> None:
+    def _follow(self, batch: SentBatch) -> None:
         """Wait for the end of a batch in a task of its own, unless this is done already."""
         if batch.is_followed:
             return
@@ -230,8 +232,11 @@ class BatchEngine:
         task.add_done_callback(self._following.discard)
         task.add_done_callback(_seen)
 
-    def _weigh(self, batch: Batch) -> None:
-        """Learn from how a batch ended. Raise EngineGoneError if there is no point in sending more."""
+    def _weigh(self, batch: SentBatch) -> None:
+        """Adapt the size of the next batches to the end of this one.
+
+        Raise EngineGoneError if no further batch should be sent.
+        """
         now, status = time.monotonic(), batch.record.status
         if batch.is_held_back:
             self._held_back_since = self._held_back_since or now
@@ -260,7 +265,7 @@ class BatchEngine:
                     f"({batch.record.id})"
                 )
 
-    def _answer(self, request: Request, batch: Batch, seconds: float) -> Completion:
+    def _answer(self, request: Request, batch: SentBatch, seconds: float) -> Completion:
         """Return the answer that a batch has to a request; raise the error that it has instead."""
         dialect = batch.dialect()
         if batch.is_held_back:
@@ -289,7 +294,7 @@ class BatchEngine:
         """Raise RetryableError if the refusal names a parameter that can be left out from now on."""
         if dialect == self._endpoint.dialect:  # one from a record is equal to it and not the same object
             dialect = self._endpoint.dialect
-        if self._endpoint.learns(refusal, self._endpoint.spell(request, dialect), dialect):
+        if self._endpoint.omit_refused(refusal, self._endpoint.request_body(request, dialect), dialect):
             raise RetryableError(str(refusal), charge=0.0)
 
 

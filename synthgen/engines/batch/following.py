@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from synthgen.engines.base import Tell
-from synthgen.engines.batch.host import Host
+from synthgen.engines.batch.host import BatchApi
 from synthgen.engines.batch.lines import Results, read_line
-from synthgen.engines.batch.records import LOST, Record
+from synthgen.engines.batch.records import LOST, BatchRecord
 from synthgen.engines.http.dialect import Dialect
 from synthgen.errors import EngineError, EngineGoneError, RetryableError
 from synthgen.numerics.durations import duration
@@ -21,10 +21,10 @@ _TOO_EARLY = ("batch_expired", "batch_cancelled")
 _LOADED_CODES = ("token_limit_exceeded", "rate_limit_exceeded", "enqueued_token_limit", "request_limit_exceeded")
 
 
-class Batch:
+class SentBatch:
     """Hold a batch in this session. `earlier` is True if an earlier session sent it."""
 
-    def __init__(self, record: Record, earlier: bool = False) -> None:
+    def __init__(self, record: BatchRecord, earlier: bool = False) -> None:
         self.record = record
         self.earlier = earlier
         self.is_followed = False
@@ -61,8 +61,8 @@ class Batch:
         return RetryableError(f"{name}: the result files have no line for this request")
 
 
-async def follow(batch: Batch, host: Host, poll: float, tell: Tell, say: Callable[[str], None]) -> None:
-    """Ask about a batch until it has ended, then fetch its lines. Raise EngineDeadErrors as `Host` does."""
+async def follow(batch: SentBatch, host: BatchApi, poll: float, tell: Tell, say: Callable[[str], None]) -> None:
+    """Ask about a batch until it has ended, then fetch its lines. Raise EngineDeadErrors as `BatchApi` does."""
     record = batch.record
     pause = poll / 10
     while not record.has_ended:
@@ -78,7 +78,7 @@ async def follow(batch: Batch, host: Host, poll: float, tell: Tell, say: Callabl
     tell(f"batch_{record.status}", _outcome(batch))
 
 
-async def _fetch(batch: Batch, host: Host, tell: Tell) -> None:
+async def _fetch(batch: SentBatch, host: BatchApi, tell: Tell) -> None:
     """Fetch the lines of the result files; fetch a file that is cut off again, a few times."""
     asked, record = {*batch.record.requests}, batch.record
     for file in record.results:
@@ -112,12 +112,12 @@ def _why(found: Json) -> tuple[str, bool]:
     return words or "the host gives no reason", is_load
 
 
-def _progress(record: Record) -> str:
+def _progress(record: BatchRecord) -> str:
     ago = duration(max(0.0, time.time() - record.sent_at))
     return f"{record.name}: {record.status}, {record.done} of {len(record.requests)} requests done after {ago}"
 
 
-def _outcome(batch: Batch) -> str:
+def _outcome(batch: SentBatch) -> str:
     record = batch.record
     left = len(record.requests) - len(batch.lines)
     words = f"{record.name} ({record.id}) {'is not known to the host' if record.status == LOST else record.status}"

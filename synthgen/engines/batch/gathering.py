@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from synthgen.engines.batch.following import Batch
+from synthgen.engines.batch.following import SentBatch
 from synthgen.errors import FatalRequestError
 from synthgen.records import Request
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchSettings:
     """Hold the settings of the batches; `synthgen.engines.batch.config` explains them."""
 
     least_requests: int
@@ -30,7 +30,7 @@ class Gathered:
     """Hold a request that waits to be sent."""
 
     request: Request
-    sent: asyncio.Future[Batch | None]
+    sent: asyncio.Future[SentBatch | None]
     """The batch that it is in; None if it goes to the chat API."""
 
 
@@ -39,11 +39,11 @@ def choose(
     chosen: list[Gathered],
     most_requests: int,
     most_bytes: int,
-    spell: Callable[[Request], bytes],
+    to_line: Callable[[Request], bytes],
 ) -> bytes:
     """Move requests of one model from `gathered` into `chosen`, up to the limits, and return the file of their lines.
 
-    Cancelled requests are dropped. `spell` returns the line of a request; if it raises FatalRequestError, so does the
+    Cancelled requests are dropped. `to_line` returns the line of a request; if it raises FatalRequestError, so does the
     request.
     """
     content, waiting = bytearray(), deque(gathered)
@@ -57,7 +57,7 @@ def choose(
             gathered.append(one)
             continue
         try:
-            line = spell(one.request)
+            line = to_line(one.request)
         except FatalRequestError as error:
             one.sent.set_exception(error)
             continue

@@ -15,7 +15,7 @@ from typing import Any
 from pyreqwest.exceptions import RequestError
 from pyreqwest.multipart import FormBuilder, PartBuilder
 
-from synthgen.engines.http.endpoint import Manners, beginning, make_client
+from synthgen.engines.http.endpoint import RequestSettings, beginning, make_client
 from synthgen.engines.http.headers import retry_after
 from synthgen.engines.http.reading import read_payload
 from synthgen.errors import EngineGoneError, EngineRefusesError
@@ -40,14 +40,14 @@ class _PassingError(Exception):
         self.after = after
 
 
-class Host:
+class BatchApi:
     """Call the API below the base URL `url`, up to and including /v1."""
 
-    def __init__(self, url: str, key: str | None, manners: Manners, patience: float) -> None:
+    def __init__(self, url: str, key: str | None, settings: RequestSettings, patience: float) -> None:
         """Open a client. A call that fails for longer than `patience` seconds raises EngineGoneError."""
         self.url = url.rstrip("/")
         self._key = keep(key)
-        self._client = make_client(key, manners, {})
+        self._client = make_client(key, settings, {})
         self._patience = patience
 
     async def aclose(self) -> None:

@@ -42,7 +42,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """Hold one line of a result file."""
 
     status: int
@@ -53,12 +53,12 @@ class Line:
     words: str = ""
 
 
-def read_line(raw: bytes) -> Line:
+def read_line(raw: bytes) -> ResultLine:
     """Read a line of a result file, whatever its `response` and `error` hold."""
     found = read_payload(raw)
     response, error = found.get("response"), found.get("error")
     if isinstance(response, dict) and isinstance(response.get("status_code"), int):
         body = response.get("body")
-        return Line(response["status_code"], body.encode() if isinstance(body, str) else orjson.dumps(body))
+        return ResultLine(response["status_code"], body.encode() if isinstance(body, str) else orjson.dumps(body))
     error = error if isinstance(error, dict) else {"message": str(error)}
-    return Line(0, b"", str(error.get("code") or ""), str(error.get("message") or "an error without a message"))
+    return ResultLine(0, b"", str(error.get("code") or ""), str(error.get("message") or "an error without a message"))

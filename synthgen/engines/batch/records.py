@@ -22,7 +22,7 @@ ENDED = (*WITH_ANSWERS, "failed", LOST)
 
 
 @dataclass
-class Record:
+class BatchRecord:
     """Hold one batch. `path` is the file that keeps it."""
 
     path: Path
@@ -51,7 +51,10 @@ class Record:
         return self.status in ENDED
 
     def take(self, found: Json | None) -> bool:
-        """Take over what the host says about the batch, None if it does not know it. Return True if anything changed."""
+        """Update the record with the host's description of the batch, None if the host does not know it.
+
+        Return True if anything changed.
+        """
         before = self.id, self.status, self.done
         if found is None:
             self.status = LOST
@@ -67,25 +70,25 @@ class Record:
         write_json(self.path, {key: value for key, value in asdict(self).items() if key != "path"})
 
 
-def add(run: Path, requests: Sequence[str], file: str, dialect: Json) -> Record:
+def add(run: Path, requests: Sequence[str], file: str, dialect: Json) -> BatchRecord:
     """Return the record of a new batch of the run in the folder `run`; it is on disk."""
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     number = max((int(path.stem) for path in folder.glob("*.json")), default=0) + 1
-    record = Record(folder / f"{number:06d}.json", list(requests), file, dialect, time.time())
+    record = BatchRecord(folder / f"{number:06d}.json", list(requests), file, dialect, time.time())
     record.save()
     return record
 
 
-def load(run: Path) -> Iterator[Record]:
+def load(run: Path) -> Iterator[BatchRecord]:
     """Yield the records of a run, in the order in which its batches were sent."""
-    known = {entry.name for entry in fields(Record)}
+    known = {entry.name for entry in fields(BatchRecord)}
     for path in sorted((run / FOLDER).glob("*.json")):
         if (found := read_json(path)) is not None:
-            yield Record(path=path, **{key: value for key, value in found.items() if key in known})
+            yield BatchRecord(path=path, **{key: value for key, value in found.items() if key in known})
 
 
-def waiting(run: Path) -> list[Record]:
+def waiting(run: Path) -> list[BatchRecord]:
     """Return the batches of a run that have not ended, as far as the run has heard."""
     return [record for record in load(run) if not record.has_ended]
 

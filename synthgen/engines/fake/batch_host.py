@@ -60,14 +60,14 @@ class BatchHost:
     # -- files -------------------------------------------------------------------------------------
 
     async def _upload(self, request: web.Request) -> web.Response:
-        if (fault := self._faults.strike_kind("upload_busy")) is not None:
+        if (fault := self._faults.batch_fault("upload_busy")) is not None:
             return error_response(429, "Too many uploads", {"Retry-After": str(fault.value or 1)})
         form = await request.post()
         part = form.get("file")
         if form.get("purpose") != "batch" or not isinstance(part, web.FileField):
             return error_response(400, "a form with purpose=batch and a file is needed")
         content = part.file.read()
-        if (fault := self._faults.strike_kind("upload_limit")) is not None and len(content) > fault.value:
+        if (fault := self._faults.batch_fault("upload_limit")) is not None and len(content) > fault.value:
             return error_response(413, f"The file is larger than {fault.value} bytes")
         return web.json_response(self._keep(part.filename, content, "batch"))
 
@@ -76,9 +76,9 @@ class BatchHost:
 
     async def _content(self, request: web.Request) -> web.Response:
         content = self._contents.get(request.match_info["id"])
-        if content is None or (self._is_output(request) and self._faults.strike_kind("output_gone") is not None):
+        if content is None or (self._is_output(request) and self._faults.batch_fault("output_gone") is not None):
             return error_response(404, "No such File object")
-        if self._is_output(request) and self._faults.strike_kind("output_cut") is not None:
+        if self._is_output(request) and self._faults.batch_fault("output_cut") is not None:
             content = content[: len(content) // 2]
         return web.Response(body=content, content_type="application/octet-stream")
 
@@ -112,7 +112,7 @@ class BatchHost:
         task = asyncio.create_task(self._work(batch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if self._faults.strike_kind("create_lost") is not None:
+        if self._faults.batch_fault("create_lost") is not None:
             assert request.transport is not None
             request.transport.abort()
         return web.json_response(batch)
@@ -126,7 +126,7 @@ class BatchHost:
         return web.json_response({"object": "list", "data": page, "has_more": more})
 
     async def _batch(self, request: web.Request) -> web.Response:
-        if self._faults.strike_kind("batch_gone") is not None:
+        if self._faults.batch_fault("batch_gone") is not None:
             return error_response(404, "No such batch")
         return _found(self._batches.get(request.match_info["id"]))
 
@@ -141,7 +141,7 @@ class BatchHost:
         lines = self._contents[batch["input_file_id"]].splitlines()
         requests = [orjson.loads(line) for line in lines]
         ids = [request["custom_id"] for request in requests]
-        fault = self._faults.strike_kind("batch_fails")
+        fault = self._faults.batch_fault("batch_fails")
         if fault is not None or len(ids) > _MOST_LINES or len({*ids}) < len(ids):
             code, _, words = str(fault.value if fault and fault.value else "invalid: unusable file").partition(": ")
             data = [{"code": code, "message": words, "line": 1, "param": None}]
@@ -154,14 +154,14 @@ class BatchHost:
         ended, answered = self._end(batch, len(requests))
         outputs, errors = list[Json](), list[Json]()
         for request in requests[:answered]:
-            if self._faults.strike_kind("line_lost") is not None:
+            if self._faults.batch_fault("line_lost") is not None:
                 continue
             status, body = self._line(request)
             (outputs if status == 200 else errors).append(_line(request["custom_id"], status, body))
         counts.update(completed=len(outputs), failed=len(errors))
         errors += [_unanswered(request["custom_id"], ended) for request in requests[answered:]]
         outputs += [_line(f"stranger-{number}", 200, {}) for number in range(3)] * (
-            self._faults.strike_kind("line_strangers") is not None
+            self._faults.batch_fault("line_strangers") is not None
         )
         for key, listed in (("output_file_id", outputs), ("error_file_id", errors)):
             self._rng.shuffle(listed)
@@ -175,12 +175,12 @@ class BatchHost:
         if batch["status"] == "cancelling":
             return "cancelled", count // 2
         for kind, status in (("batch_expires", "expired"), ("batch_cancelled", "cancelled")):
-            if (fault := self._faults.strike_kind(kind)) is not None:
+            if (fault := self._faults.batch_fault(kind)) is not None:
                 return status, int(count * (0.5 if fault.value is None else fault.value))
         return "completed", count
 
     def _line(self, request: Json) -> tuple[int, Json]:
-        if (fault := self._faults.strike_kind("line_status")) is not None:
+        if (fault := self._faults.batch_fault("line_status")) is not None:
             status = int(fault.value or 500)
             return status, {"error": {"message": "a fault, as told", "type": "StandInError", "code": status}}
         return self._answer(request["body"])

@@ -50,7 +50,7 @@ OF_BATCHES = {
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     kind: str
     value: Any = None
     after: int = 0
@@ -63,7 +63,7 @@ class Fault:
 class Faults:
     """Hold the faults of one start of a server; `start` counts starts from 1, `seed` fixes which requests fail."""
 
-    def __init__(self, faults: list[Fault], start: int, seed: int) -> None:
+    def __init__(self, faults: list[InjectedFault], start: int, seed: int) -> None:
         alive = [fault for fault in faults if fault.starts is None or start <= fault.starts]
         self.at_start = [fault for fault in alive if fault.kind in AT_START]
         self._of_batches = [fault for fault in alive if fault.kind in OF_BATCHES]
@@ -72,7 +72,7 @@ class Faults:
         self._struck = [0] * len(self._waiting)
         self._rng = random.Random(f"{seed}/{start}/faults")
 
-    def strike(self, answers: int, prompt: str) -> Fault | None:
+    def fault_for(self, answers: int, prompt: str) -> InjectedFault | None:
         """Return the fault for a request that arrives after `answers` answers, if any; the first in the list wins."""
         for place, fault in enumerate(self._waiting):
             if answers < fault.after or (fault.kind == "poison" and str(fault.value) not in prompt):
@@ -87,7 +87,7 @@ class Faults:
             return fault
         return None
 
-    def strike_kind(self, kind: str) -> Fault | None:
+    def batch_fault(self, kind: str) -> InjectedFault | None:
         """Return the fault for the next event of the batch API at which faults of this `kind` can happen, if any."""
         self._events[kind] += 1
         for fault in self._of_batches:
@@ -97,12 +97,12 @@ class Faults:
         return None
 
 
-def parse(text: str) -> list[Fault]:
+def parse(text: str) -> list[InjectedFault]:
     """Parse faults from a JSON array. Raise ValueError with the reason."""
     entries = json.loads(text)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("faults are a JSON array of objects")
-    known = {field.name for field in fields(Fault)}
+    known = {field.name for field in fields(InjectedFault)}
     for entry in entries:
         if entry.get("kind") not in KINDS | OF_BATCHES:
             known_kinds = ", ".join(KINDS | OF_BATCHES)
@@ -113,4 +113,4 @@ def parse(text: str) -> list[Fault]:
             raise ValueError("poison needs a text as its value")
         if entry["kind"] == "oom" and not isinstance(entry.get("value"), int):
             raise ValueError("oom needs a number as its value: the largest --max-num-seqs that fits")
-    return [Fault(**entry) for entry in entries]
+    return [InjectedFault(**entry) for entry in entries]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.engines.fake import faults, habits
-from synthgen.engines.fake.faults import Fault
+from synthgen.engines.fake.faults import InjectedFault
 
 
 def read_flags(words: list[str], description: str | None) -> argparse.Namespace:
@@ -85,7 +85,7 @@ def count_start(book: Path | None) -> int:
         return sum(1 for _ in file)
 
 
-def fail_at_start(found: list[Fault], max_num_seqs: int | None, port: int) -> None:
+def fail_at_start(found: list[InjectedFault], max_num_seqs: int | None, port: int) -> None:
     """End the process with vLLM's own error message if a fault requires it."""
     for fault in found:
         if fault.kind == "port_taken":

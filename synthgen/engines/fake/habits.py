@@ -1,4 +1,4 @@
-"""Imitate real servers that speak OpenAI's chat API: what each refuses, and how its answers look.
+"""Imitate real servers that speak OpenAI's chat API: the requests that each refuses, and the form of its answers.
 
     python -m synthgen.engines.fake.stand_in --habit busy=4 --habit retry_after=1
 
@@ -20,7 +20,7 @@ HABITS = {
     "retry_after": "says Retry-After: `value` seconds with each 429",
     "quota": "allows `value` requests a second, and says what is left in x-ratelimit headers",
     "known_keys": "refuses keys of a request that OpenAI's API does not know",
-    "unread": "leaves the key `value` of a request unread",
+    "unread": "ignores the key `value` of a request",
     "max_completion_tokens": "refuses max_tokens",
     "one_temperature": "refuses every temperature but 1",
     "no_response_format": "refuses response_format",
@@ -34,7 +34,7 @@ HABITS = {
     "only_thinks": "writes a <think> block and nothing else",
     "thinks_in": "thinks, in the message's field `value` instead of a <think> block",
     "obeys_enable_thinking": "thinks unless chat_template_kwargs has enable_thinking false",
-    "obeys_effort": "thinks unless reasoning_effort is none, and leaves chat_template_kwargs unread",
+    "obeys_effort": "thinks unless reasoning_effort is none, and ignores chat_template_kwargs",
     "thinks_long": "thinks for `value` tokens, which count against the token limit",
     "thinks_hidden": "shows nothing of its thinking but the number of its tokens",
     "one_effort": "refuses every reasoning_effort but `value` and those above it",
@@ -209,7 +209,8 @@ class Habits:
         return any(map(self.has, ("thinks", "only_thinks", "thinks_in", "thinks_long", "thinks_hidden")))
 
     def _think(self, text: str, reply: Json, body: Json) -> str:
-        """Put thinking before an answer, and return what is left of its text within the request's token limit."""
+        """Put thinking before an answer, and return the part of its text that still fits into the request's token
+        limit."""
         first, usage = reply["choices"][0], reply["usage"]
         tokens = int(self.number("thinks_long")) if self.has("thinks_long") else len(_THOUGHT) // 4
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or math.inf

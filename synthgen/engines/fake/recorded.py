@@ -6,8 +6,8 @@ One JSON object a line:
 
 `reply` is the sample, or a text that is given as it is, such as a broken one. `asked` is a value, or a list of values,
 that a request must ask for to get this reply; without it, any request may. Fields that the request does not ask the
-model for, such as the label of a classification, are left out of what the engine answers. `judged` is the answer to
-questions about this sample; without it a judge finds the value asked for, says yes, and gives the best grade.
+model for, such as the label of a classification, are left out of the engine's answer. `judged` is the answer to
+questions about this sample. Without it, the judge answers with the value asked for, with yes, and with the best grade.
 """
 
 import json
@@ -52,7 +52,7 @@ class Reply:
 
     @property
     def longest(self) -> str:
-        """Return the longest text of the sample, by which a question about it is known."""
+        """Return the longest text of the sample, which identifies the questions about it."""
         return max(_texts(self.reply), key=len, default="")
 
 
@@ -85,7 +85,7 @@ class Replies:
 
 
 def read_replies(path: Path) -> Replies:
-    """Read a file of replies. Raise InputError with `file:line` for a line that is none."""
+    """Read a file of replies. Raise InputError with `file:line` for a line that is not a reply."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

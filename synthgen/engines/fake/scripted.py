@@ -74,7 +74,7 @@ class Writer:
         return Written(text, "stop", None)
 
     def think(self, rng: random.Random) -> str:
-        """Return what a reasoning model might write before its answer."""
+        """Return the thinking that a reasoning model might write before its answer."""
         return f"The user wants {_sentence(rng, 'example', 20, 120)}"
 
 

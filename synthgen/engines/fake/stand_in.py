@@ -32,7 +32,7 @@ import orjson
 from aiohttp import web
 
 from synthgen.engines.fake.batch_host import BatchHost
-from synthgen.engines.fake.faults import Fault, Faults
+from synthgen.engines.fake.faults import Faults, InjectedFault
 from synthgen.engines.fake.flags import count_start, fail_at_start, read_flags
 from synthgen.engines.fake.habits import Habits, RefusalError
 from synthgen.engines.fake.replies import error_body, error_response, grammar_of, join_parts, logprobs_of
@@ -44,7 +44,7 @@ _HARD_RESET = struct.pack("ii", 1, 0)  # SO_LINGER with 0 s: closing sends RST
 
 
 @dataclass(frozen=True)
-class Options:
+class StandInOptions:
     model: str | None
     """Model name to serve; None accepts any name and echoes it."""
     key: str | None
@@ -65,7 +65,7 @@ class Options:
 class StandIn:
     """Hold the server's state and its request handlers."""
 
-    def __init__(self, options: Options, writer: Writer, faults: Faults, habits: Habits) -> None:
+    def __init__(self, options: StandInOptions, writer: Writer, faults: Faults, habits: Habits) -> None:
         self._options = options
         self._writer = writer
         self._faults = faults
@@ -149,7 +149,7 @@ class StandIn:
     async def _work(self, request: web.Request, name: str, body: Json) -> web.StreamResponse:
         self._running += 1  # only until the tokens exist: sending them is not the engine's work
         try:
-            fault = self._faults.strike(self._answers, "\n".join(m["content"] for m in body["messages"]))
+            fault = self._faults.fault_for(self._answers, "\n".join(m["content"] for m in body["messages"]))
             if fault is not None and (early := await self._instead(fault)) is not None:
                 return early
             if self._options.delay:
@@ -176,7 +176,7 @@ class StandIn:
         self._habits.change(reply, body)
         return 200, reply
 
-    async def _instead(self, fault: Fault) -> web.Response | None:
+    async def _instead(self, fault: InjectedFault) -> web.Response | None:
         """Return the answer that replaces the regular one; None if the fault changes the regular answer."""
         match fault.kind:
             case "hang":
@@ -238,7 +238,7 @@ class StandIn:
         return tokens, cached // _BLOCK * _BLOCK
 
 
-async def _spoil(fault: Fault, reply: Json, request: web.Request) -> web.StreamResponse:
+async def _spoil(fault: InjectedFault, reply: Json, request: web.Request) -> web.StreamResponse:
     """Send an answer with `fault`."""
     first = reply["choices"][0]
     match fault.kind:
@@ -303,7 +303,7 @@ def main(words: list[str]) -> None:
     fail_at_start(faults.at_start, flags.max_num_seqs, flags.port)
     listener = socket.create_server((flags.host, flags.port), backlog=4096)
     address = f"http://{flags.host}:{listener.getsockname()[1]}/v1"
-    options = Options(
+    options = StandInOptions(
         flags.served_model_name or flags.model,
         os.environ.get("VLLM_API_KEY"),
         flags.seed,

@@ -1,4 +1,4 @@
-"""Define grammars, which limit what a completion may be; compile them before traffic and pass them to engines.
+"""Define grammars, which constrain completions; compile them before traffic and pass them to engines.
 
 `synthgen.engines.prompts` writes prompts, and `synthgen.filters` checks the answers.
 """

@@ -91,7 +91,7 @@ FEATURES = (
 """List the features that some backend does not keep. All backends keep the others, or the compile before traffic finds them."""
 
 CONTEXT_FREE = Feature("a context-free grammar", bool, "refused", "kept", "kept")
-REGEX = Feature("a regular expression that may go on behind a whole match", bool, "narrow", "kept", "kept")
+REGEX = Feature("a regular expression that may continue after a whole match", bool, "narrow", "kept", "kept")
 PREFIX = Feature("a choice in which one option begins another", bool, "narrow", "kept", "kept")
 
 

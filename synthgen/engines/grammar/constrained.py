@@ -1,4 +1,4 @@
-"""Hold one reply while it grows: find the tokens that its grammar allows next, and draw one.
+"""Write one reply token by token: find the tokens that its grammar allows next, and draw one.
 
 This module works on numpy arrays, one reply at a time; `synthgen.engines.local.model` provides the scores.
 """
@@ -81,8 +81,8 @@ class ContextFree:
 
 
 @dataclass(eq=False)
-class Row:
-    """Hold one reply as it grows. `drawn` counts the end token, `tokens` does not contain it."""
+class ConstrainedReply:
+    """Hold one unfinished reply. `drawn` counts the end token; `tokens` does not contain it."""
 
     request: Request
     prompt: list[int]

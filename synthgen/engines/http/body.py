@@ -16,19 +16,19 @@ SCHEMA_WORDS = "Answer with one JSON object and nothing else. It must be valid u
 CHOICE_WORDS = "Answer with exactly one of these, and nothing else:"
 
 
-class Speller:
+class BodyWriter:
     """Write requests to one endpoint as JSON. Prompts and grammars that many requests share are serialised once."""
 
     def __init__(self, model: str, extra: Json) -> None:
         """Prepare for `model`. Every request carries the keys in `extra`, which override all other keys."""
         self._model = model
         self._extra = extra
-        self._spelled: dict[tuple[int, int], tuple[object, object, orjson.Fragment]] = {}
+        self._serialised: dict[tuple[int, int], tuple[object, object, orjson.Fragment]] = {}
         self._dialect: Dialect | None = None
 
     def body(self, request: Request, dialect: Dialect) -> Json:
         if dialect is not self._dialect:
-            self._dialect, self._spelled = dialect, {}
+            self._dialect, self._serialised = dialect, {}
         sampling, grammar = request.sampling, request.grammar
         in_words = grammar if grammar is not None and not dialect.holds(grammar) else None
         body: Json = {
@@ -71,14 +71,14 @@ class Speller:
         elif grammar.kind == "json_schema" and how != "none":
             body["response_format"] = self._once(grammar, None, lambda: _response_format(grammar, how))
 
-    def _once(self, value: Any, beside: Any, spell: Callable[[], Any]) -> orjson.Fragment:
+    def _once(self, value: Any, beside: Any, make: Callable[[], Any]) -> orjson.Fragment:
         """Return the JSON of a value that many requests share; it is serialised at first use and cached."""
         key = id(value), id(beside)
-        known = self._spelled.get(key)
+        known = self._serialised.get(key)
         if known is None or known[0] is not value or known[1] is not beside:
-            if len(self._spelled) >= _KEPT:
-                self._spelled.clear()
-            known = self._spelled[key] = value, beside, orjson.Fragment(orjson.dumps(spell()))
+            if len(self._serialised) >= _KEPT:
+                self._serialised.clear()
+            known = self._serialised[key] = value, beside, orjson.Fragment(orjson.dumps(make()))
         return known[2]
 
 

@@ -24,9 +24,9 @@ from synthgen.engines.http.address import (
     read_key,
 )
 from synthgen.engines.http.dialect import DialectConfig, from_known
-from synthgen.engines.http.endpoint import Endpoint, Manners
+from synthgen.engines.http.endpoint import Endpoint, RequestSettings
 from synthgen.engines.http.fleet import Fleet
-from synthgen.engines.http.limits import Pace
+from synthgen.engines.http.limits import RateLimit
 from synthgen.engines.http.models import Models
 from synthgen.engines.prices import PricesConfig
 from synthgen.errors import ConfigError
@@ -96,15 +96,15 @@ class ServersConfig:
         read_key(self.api_key_env, f"{key}.api_key_env")
 
     @property
-    def pace(self) -> Pace:
-        return Pace(self.requests_per_minute, self.tokens_per_minute)
+    def pace(self) -> RateLimit:
+        return RateLimit(self.requests_per_minute, self.tokens_per_minute)
 
     def fleet(
         self,
         tell: Tell,
         model: ModelConfig | None = None,
         key: str = "engine",
-        pace: Pace | None = None,
+        pace: RateLimit | None = None,
         detect: bool = True,
     ) -> Fleet:
         """Return the endpoints as one engine. If `detect`, it detects their dialects during warm-up.
@@ -117,12 +117,12 @@ class ServersConfig:
         if not self.request_seeds and self.dialect.seed is None:
             known["seed"] = False
         headers = {name: fill(f"{key}.headers.{name}", value) for name, value in self.headers.items()}
-        manners = Manners(self.timeout, self.extra_body, headers, self.proxy, self.dialect.any_model)
+        settings = RequestSettings(self.timeout, self.extra_body, headers, self.proxy, self.dialect.any_model)
 
         def learnt(words: str) -> None:
             tell("endpoint_dialect", words)
 
-        endpoints = [Endpoint(url, self.model, api_key, manners, from_known(known), learnt) for url in self.urls]
+        endpoints = [Endpoint(url, self.model, api_key, settings, from_known(known), learnt) for url in self.urls]
         return Fleet(
             endpoints, self.patience, tell, self.in_flight, pace or self.pace, known if detect else None, model
         )

@@ -263,7 +263,7 @@ _SCHEMA_WORDS = {
 
 
 def in_words(dialect: Dialect, thinking: str = "") -> str:
-    """Describe a dialect in one line, for the user: what is sent and what is omitted.
+    """Describe a dialect in one line, for the user: the parameters that are sent, and those that are omitted.
 
     `thinking` replaces the words about thinking where its effect was not seen.
     """

@@ -1,6 +1,6 @@
 """Send requests to one OpenAI-compatible endpoint, read its answers and classify its errors.
 
-`synthgen.engines.http.fleet` decides what follows from an error, such as a retry at another endpoint.
+`synthgen.engines.http.fleet` reacts to errors, for example with a retry at another endpoint.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from synthgen.engines.http import reading
 from synthgen.engines.http.address import ENVIRONMENT
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import VLLM, Dialect, blamed, without
 from synthgen.engines.http.headers import Header, quota_returns_in, retry_after
 from synthgen.errors import FatalRequestError, RetryableError
@@ -53,7 +53,7 @@ class UnfitError(RetryableError):
 
 
 @dataclass(frozen=True)
-class Manners:
+class RequestSettings:
     """Hold the settings that all requests to an endpoint share."""
 
     timeout: float
@@ -72,22 +72,22 @@ class Endpoint:
         url: str,
         model: str,
         key: str | None,
-        manners: Manners,
+        settings: RequestSettings,
         dialect: Dialect = VLLM,
-        on_lesson: Callable[[str], None] | None = None,
+        on_omitted: Callable[[str], None] | None = None,
     ) -> None:
-        """Open a client. `on_lesson` receives a message for each parameter that the endpoint refuses; if it is None, no
+        """Open a client. `on_omitted` receives a message for each parameter that the endpoint refuses; if it is None, no
         refused parameter is omitted.
         """
         self.url = url.rstrip("/")
         self.model = model
         self.dialect = dialect
-        self._manners = manners
-        self._on_lesson = on_lesson
+        self._settings = settings
+        self._on_omitted = on_omitted
         self._key = keep(key)
         self._address = f"{self.url}/chat/completions"
-        self._client = make_client(key, manners, {"Content-Type": "application/json"})
-        self._speller = Speller(model, manners.extra_body)
+        self._client = make_client(key, settings, {"Content-Type": "application/json"})
+        self._body_writer = BodyWriter(model, settings.extra_body)
         self._met: set[str] | None = None
         self.responds = False
         """True once the endpoint has sent any response, a refusal included."""
@@ -102,12 +102,12 @@ class Endpoint:
         left = _MOST_LESSONS
         while True:
             dialect = self.dialect
-            body = self.spell(request, dialect)
+            body = self.request_body(request, dialect)
             outcome = await self._ask(request, body, dialect)
             if isinstance(outcome, Completion):
                 return outcome
             left -= 1
-            if not left or not self.learns(outcome, body, dialect):
+            if not left or not self.omit_refused(outcome, body, dialect):
                 raise outcome
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
@@ -115,14 +115,14 @@ class Endpoint:
 
         Raise the same RetryableErrors as `complete`.
         """
-        return await self._ask(request, self.spell(request, dialect), dialect)
+        return await self._ask(request, self.request_body(request, dialect), dialect)
 
-    def spell(self, request: Request, dialect: Dialect) -> Json:
+    def request_body(self, request: Request, dialect: Dialect) -> Json:
         """Return the keys and values of a request as they are sent. Raise FatalRequestError for values that JSON cannot
         hold.
         """
         try:
-            return self._speller.body(request, dialect)
+            return self._body_writer.body(request, dialect)
         except TypeError as error:  # a lone surrogate, or a number past 64 bits in a schema
             raise FatalRequestError(f"{request.id}: cannot be written as JSON: {error}") from error
 
@@ -166,16 +166,16 @@ class Endpoint:
         if status == 400 and _CUT_OFF in payload:  # OpenAI's error if thinking used up all tokens
             return Completion(
                 text="", finish_reason=THINKING_ONLY, engine=self.url, seconds=seconds,
-                completion_tokens=self.spell(request, dialect).get(dialect.token_key) or 0,
+                completion_tokens=self.request_body(request, dialect).get(dialect.token_key) or 0,
             )  # fmt: skip
         failure = self._failure(status, header, payload)
         if isinstance(failure, FatalRequestError):
             return failure
         raise failure
 
-    def learns(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
+    def omit_refused(self, refusal: FatalRequestError, body: Json, dialect: Dialect) -> bool:
         """Drop a refused parameter from the dialect; return True if the request may now be answered."""
-        if self._on_lesson is None:
+        if self._on_omitted is None:
             return False
         if self.dialect is not dialect:  # an earlier refusal has already changed the dialect
             return True
@@ -184,11 +184,11 @@ class Endpoint:
         if parameter is None or changed is None:
             return False
         self.dialect = changed
-        self._on_lesson(f"{self.url} refuses {parameter}; requests go without it from now on")
+        self._on_omitted(f"{self.url} refuses {parameter}; requests go without it from now on")
         return True
 
     @contextlib.asynccontextmanager
-    async def meeting(self) -> AsyncIterator[None]:
+    async def accepting_any_model(self) -> AsyncIterator[None]:
         """Accept answers under any model name inside this context, and remember the names. It is for the first
         requests.
         """
@@ -255,27 +255,27 @@ class Endpoint:
         )
 
     def _is_known(self, name: str) -> bool:
-        if self._manners.any_model or name in self.dialect.answers_as:
+        if self._settings.any_model or name in self.dialect.answers_as:
             return True
         one, other = (full.rsplit("/", 1)[-1].casefold() for full in (name, self.model))
         return one.startswith(f"{other}-") or other.startswith(f"{one}-") or one == other
 
 
-def make_client(key: str | None, manners: Manners, headers: dict[str, str]) -> Any:
-    """Return an HTTP client that sends the key, `headers` and the headers of `manners` with every request."""
+def make_client(key: str | None, settings: RequestSettings, headers: dict[str, str]) -> Any:
+    """Return an HTTP client that sends the key, `headers` and the headers of `settings` with every request."""
     headers = headers | ({"Authorization": f"Bearer {key}"} if key else {})
     builder = (
         ClientBuilder()
-        .default_headers(headers | manners.headers)
-        .timeout(timedelta(seconds=manners.timeout))
+        .default_headers(headers | settings.headers)
+        .timeout(timedelta(seconds=settings.timeout))
         .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
         .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
         .follow_redirects(False)  # the key must not reach another address
     )
-    if manners.proxy is None:
+    if settings.proxy is None:
         builder = builder.no_proxy()
-    elif manners.proxy != ENVIRONMENT:
-        builder = builder.proxy(ProxyBuilder.all(manners.proxy))
+    elif settings.proxy != ENVIRONMENT:
+        builder = builder.proxy(ProxyBuilder.all(settings.proxy))
     return builder.build()
 
 

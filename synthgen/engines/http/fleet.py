@@ -27,10 +27,10 @@ from synthgen.engines.http.endpoint import (
     UnreachableError,
 )
 from synthgen.engines.http.fitness import no_logprobs, readable, unfit, warm_up_requests
-from synthgen.engines.http.limits import Pace
-from synthgen.engines.http.line import Turn
-from synthgen.engines.http.places import Member, Places
+from synthgen.engines.http.limits import RateLimit
+from synthgen.engines.http.places import EndpointState, Places
 from synthgen.engines.http.questions import find_out
+from synthgen.engines.http.waiting_queue import Turn
 from synthgen.errors import EngineGoneError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Json, Message, Request
 
@@ -57,7 +57,7 @@ class Fleet:
         patience: float,
         tell: Tell,
         most: int | None = None,
-        pace: Pace | None = None,
+        pace: RateLimit | None = None,
         known: Json | None = None,
         model: ModelConfig | None = None,
     ) -> None:
@@ -66,13 +66,13 @@ class Fleet:
         `known` holds the known part of the endpoints' dialects; `warm_up` detects the rest. If it is None, nothing is
         detected. `model` says whether the model should think.
         """
-        self._members = [Member(endpoint, most) for endpoint in endpoints]
+        self._members = [EndpointState(endpoint, most) for endpoint in endpoints]
         self._known = known
         self._model = model
         self._grammars: Sequence[Grammar] = ()
         self._hints: dict[str, str] = {}
-        self._unknown = set[Member]() if known is None else set(self._members)
-        self._places = Places(self._members, pace or Pace(None, None))
+        self._unknown = set[EndpointState]() if known is None else set(self._members)
+        self._places = Places(self._members, pace or RateLimit(None, None))
         self._patience = patience
         self._tell = tell
         self._known_good = Request(id="-1/hello", messages=(Message(role="user", content="Hello"),))
@@ -156,7 +156,7 @@ class Fleet:
         """
         self._abandoned = self._abandoned or words
         self._someone_up.set()
-        self._places.stir()
+        self._places.wake_all()
         return self._abandoned
 
     async def aclose(self) -> None:
@@ -169,7 +169,7 @@ class Fleet:
 
     # -- choosing an endpoint ----------------------------------------------------------------------
 
-    async def _place(self, turn: Turn) -> Member:
+    async def _place(self, turn: Turn) -> EndpointState:
         """Wait for a free place at an endpoint. Raise EngineGoneError when all endpoints were down for too long."""
         while True:
             left = self._patience_left()
@@ -198,7 +198,7 @@ class Fleet:
             raise EngineGoneError(f"no endpoint answers:{self._reasons()}")
         return left
 
-    def _refused(self, member: Member, ticket: int, error: BusyError) -> None:
+    def _refused(self, member: EndpointState, ticket: int, error: BusyError) -> None:
         """Lower an endpoint's limit after it refused a request because of load; take it out of use if it refuses
         everything.
         """
@@ -214,7 +214,7 @@ class Fleet:
 
     # -- blaming a failure ------------------------------------------------------------------------
 
-    async def _charge(self, member: Member, request_id: str) -> float:
+    async def _charge(self, member: EndpointState, request_id: str) -> float:
         """Return the cost of a failure to its request: a full attempt only if the endpoint is healthy and few others
         failed.
         """
@@ -229,7 +229,7 @@ class Fleet:
         well = not check.cancelled() and check.result()
         return 1.0 if well and len(failing) <= _FEW_FAILING else _SHARED_CHARGE
 
-    async def _check_health(self, member: Member) -> bool:
+    async def _check_health(self, member: EndpointState) -> bool:
         failure = await self._probe(member)
         if failure is not None:  # a single failed probe is common under a small fault, two in a row are rare
             await asyncio.sleep(_SECOND_LOOK * random.uniform(0.5, 1.5))
@@ -239,7 +239,7 @@ class Fleet:
             self._leave_alone(member, failure)
         return failure is None
 
-    async def _probe(self, member: Member) -> RetryableError | None:
+    async def _probe(self, member: EndpointState) -> RetryableError | None:
         """Send a health probe: one token of a request that was answered before. Return the error; None if the endpoint
         answers it, or other requests meanwhile.
         """
@@ -264,7 +264,7 @@ class Fleet:
 
     # -- endpoints out of use ----------------------------------------------------------------------
 
-    def _leave_alone(self, member: Member, error: Exception, for_good: bool = False) -> None:
+    def _leave_alone(self, member: EndpointState, error: Exception, for_good: bool = False) -> None:
         if member.down_since is not None:
             return
         now = time.monotonic()
@@ -274,27 +274,27 @@ class Fleet:
             member.setbacks = 0
         if all(other.down_since is not None for other in self._members) and not self._abandoned:
             self._someone_up.clear()
-            self._places.stir()
+            self._places.wake_all()
         if not isinstance(error, BusyError):  # a request to wait is normal and needs no event
             consequence = "is not used" if for_good else "gets no requests until it answers a health probe"
             self._tell("endpoint_down", f"{error}; it {consequence}")
         if not for_good:
             member.recovery = asyncio.create_task(self._recover(member, error))
 
-    async def _recover(self, member: Member, error: Exception | None) -> None:
+    async def _recover(self, member: EndpointState, error: Exception | None) -> None:
         """Probe an endpoint that is down until it answers."""
         told = not isinstance(error, BusyError)
         while error is not None:
             member.why = str(error)
             await asyncio.sleep(self._wait(member, error))
-            error = await self._meet(member) or await self._probe(member)
+            error = await self._detect(member) or await self._probe(member)
         member.down_since, member.up_since, member.unreadable = None, time.monotonic(), 0
         self._someone_up.set()
         self._places.move()
         if told:
             self._tell("endpoint_up", f"{member.endpoint.url} answers again")
 
-    def _wait(self, member: Member, error: Exception) -> float:
+    def _wait(self, member: EndpointState, error: Exception) -> float:
         """Return the seconds until the next probe: as long as the endpoint asks for, else longer after each failure."""
         if isinstance(error, BusyError) and error.after is not None:
             return error.after * random.uniform(1.0, 1.1)
@@ -303,7 +303,7 @@ class Fleet:
 
     # -- learning from answers ---------------------------------------------------------------------
 
-    async def _meet(self, member: Member) -> RetryableError | FatalRequestError | None:
+    async def _detect(self, member: EndpointState) -> RetryableError | FatalRequestError | None:
         """Detect the dialect of an endpoint before its first request; return the error, if any."""
         if member not in self._unknown:
             return None
@@ -324,8 +324,10 @@ class Fleet:
             if not member.endpoint.responds and member.down_since is None:
                 say(f"no answer from {member.endpoint.url} in {_SILENT_SECONDS:.0f} s; still waiting for the first one")
 
-    async def _warm(self, member: Member, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]) -> None:
-        if (problem := await self._meet(member)) is not None:
+    async def _warm(
+        self, member: EndpointState, requests: Sequence[tuple[str, Request]], say: Callable[[str], None]
+    ) -> None:
+        if (problem := await self._detect(member)) is not None:
             return self._leave_alone(member, problem, isinstance(problem, UnfitError | FatalRequestError))
         for words, request in requests:
             say(words)
@@ -339,7 +341,7 @@ class Fleet:
                 return self._leave_alone(member, problem, for_good=True)
         return None
 
-    def _learn(self, member: Member, request: Request, completion: Completion) -> None:
+    def _learn(self, member: EndpointState, request: Request, completion: Completion) -> None:
         wanted = request.sampling.logprobs is not None and member.endpoint.dialect.logprobs > 0
         if wanted:
             member.unreadable = 0 if readable(request, completion) else member.unreadable + 1

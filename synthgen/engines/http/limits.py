@@ -3,7 +3,7 @@
 The in-flight limit doubles with every round of answers (slow start, RFC 5681), and halves when the endpoint refuses a
 request because of load (as in TCP). The limit remembers the size at which the last refusal came, as in CUBIC (RFC 9438):
 it returns to that size quickly, stays there, and tries one more from time to time. Where each refusal costs a pause
-(Retry-After), it tries so rarely that the pauses take little of the time. `synthgen.engines.http.line` holds the waiting
+(Retry-After), it tries so rarely that the pauses take little of the time. `synthgen.engines.http.waiting_queue` holds the waiting
 requests.
 """
 
@@ -100,7 +100,7 @@ class Limit:
         self.paused_until = max(self.paused_until, self._clock() + seconds)
 
 
-class Pace:
+class RateLimit:
     """Limit requests and tokens per minute; None for no limit.
 
     The limits spread evenly over the minute: the requests of one second may be sent at once.

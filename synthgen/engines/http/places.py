@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from synthgen.engines.http.dialect import Dialect
 from synthgen.engines.http.endpoint import Endpoint
-from synthgen.engines.http.limits import Limit, Pace
-from synthgen.engines.http.line import Line, Turn
+from synthgen.engines.http.limits import Limit, RateLimit
 from synthgen.engines.http.thinking import room
+from synthgen.engines.http.waiting_queue import Turn, WaitingQueue
 from synthgen.records import Completion, Request
 
 _TICK = 0.001  # seconds of tolerance, because clocks are inexact
@@ -21,7 +21,7 @@ def _slot(request_id: str) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-class Member:
+class EndpointState:
     """Hold an endpoint and its state in the circuit breaker."""
 
     def __init__(self, endpoint: Endpoint, most: int | None) -> None:
@@ -44,14 +44,14 @@ class Member:
 class Places:
     """Assign places at the least loaded endpoint that is up, in the order of the requests' priorities."""
 
-    def __init__(self, members: Sequence[Member], pace: Pace) -> None:
+    def __init__(self, members: Sequence[EndpointState], pace: RateLimit) -> None:
         self._members = members
         self._pace = pace
-        self._line: Line[Member] = Line(self._take, self.give_back, self._opens_in)
+        self._line: WaitingQueue[EndpointState] = WaitingQueue(self._take, self.give_back, self._opens_in)
         self._turns: dict[str, Turn] = {}
         """Turns of requests that were refused because of load."""
 
-    def at_once(self, request: Request) -> Member | None:
+    def at_once(self, request: Request) -> EndpointState | None:
         """Reserve a place where one is free and no other request waits; return None otherwise. This needs no turn."""
         member = None if self._line.waiting else self._take()
         if member is not None and self._turns:
@@ -68,11 +68,11 @@ class Places:
     def keep_turn(self, request: Request, turn: Turn) -> None:
         self._turns[request.id] = turn
 
-    async def wait(self, turn: Turn) -> Member | None:
-        """Reserve a place at an endpoint and return that endpoint; None when `stir` wakes all waiting requests."""
+    async def wait(self, turn: Turn) -> EndpointState | None:
+        """Reserve a place at an endpoint and return that endpoint; None when `wake_all` wakes all waiting requests."""
         return await self._line.wait(turn)
 
-    def give_back(self, member: Member) -> None:
+    def give_back(self, member: EndpointState) -> None:
         member.limit.held -= 1
         self._line.move()
 
@@ -80,8 +80,8 @@ class Places:
         """Assign the places that have become free."""
         self._line.move()
 
-    def stir(self) -> None:
-        self._line.stir()
+    def wake_all(self) -> None:
+        self._line.wake_all()
 
     def close(self) -> None:
         self._line.close()
@@ -100,11 +100,11 @@ class Places:
         if self._pace.counts_tokens:
             self._pace.settle(expected - completion.prompt_tokens - completion.completion_tokens)
 
-    def _take(self) -> Member | None:
+    def _take(self) -> EndpointState | None:
         if self._pace.wait() > 0:
             return None
         now = time.monotonic()
-        best: Member | None = None
+        best: EndpointState | None = None
         for member in self._members:
             if best is not None and member.limit.held >= best.limit.held:
                 continue

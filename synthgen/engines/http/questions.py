@@ -47,7 +47,7 @@ async def find_out(
     Raise FatalRequestError if no request is answered, and RetryableErrors as `Endpoint.complete` does.
     """
     schema = next((grammar for grammar in grammars if grammar.kind == "json_schema"), _ANY_OBJECT)
-    async with endpoint.meeting():
+    async with endpoint.accepting_any_model():
         finder = _DialectFinder(endpoint, known, model or ModelConfig())
         endpoint.dialect = await finder.run(schema)
     return finder.note
@@ -103,7 +103,7 @@ class _DialectFinder:
         wanted = self._model.asked_to_think
         if seen:
             stopped = await self._first_switch(False, lambda answer: not has_thought(answer))
-            self.dialect = stopped or await self._gentlest()
+            self.dialect = stopped or await self._least_thinking()
             return
         if wanted is None:
             return
@@ -128,8 +128,8 @@ class _DialectFinder:
                 return dialect
         return None
 
-    async def _gentlest(self) -> Dialect:
-        """Return the dialect that asks for the least thinking of a model that cannot be told not to think."""
+    async def _least_thinking(self) -> Dialect:
+        """Return the dialect that asks for the least thinking, for a model whose thinking cannot be switched off."""
         if self._known.get("thinking", "reasoning_effort") == "reasoning_effort":
             for effort in EFFORTS[EFFORTS.index(self._known.get("least_effort", EFFORTS[1])) :]:
                 dialect = changed(self.dialect, thinking="reasoning_effort", least_effort=effort, thinks="always")
@@ -258,7 +258,7 @@ class _DialectFinder:
         return answer
 
     def _without_blamed(self, refusal: str, request: Request) -> Dialect | None:
-        parameter = blamed(refusal, self._endpoint.spell(request, self.dialect))
+        parameter = blamed(refusal, self._endpoint.request_body(request, self.dialect))
         other = without(self.dialect, parameter, refusal) if parameter else None
         if other is None or any(getattr(other, name) != value for name, value in self._known.items()):
             return None

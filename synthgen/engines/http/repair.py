@@ -1,4 +1,4 @@
-"""Find the JSON inside an answer that is more or less than JSON, and repair what models get wrong in it.
+"""Find the JSON in an answer that contains other text or mistakes, and repair the mistakes.
 
 json_repair proposes a reading: it takes commas too many or too few, single and unescaped quotes, unquoted keys, comments
 and Python's literals. This module decides which text it reads, and accepts a reading only if it adds nothing and loses
@@ -122,7 +122,7 @@ def _keeps_to(text: str, value: Any) -> bool:
 
 
 def _strings(value: Any) -> Iterator[tuple[str, bool]]:
-    """Yield the strings of a value in their order; True stands beside those that are keys."""
+    """Yield the strings of a value in their order, each with True if it is a key."""
     if isinstance(value, str):
         yield value, False
     elif isinstance(value, list):

@@ -1,6 +1,6 @@
 """Switch the thinking of reasoning models on and off, and leave room for it in token limits.
 
-A dialect says how its endpoint is told (`thinking`, `least_effort`) and when its model thinks (`thinks`).
+A dialect has the parameter that switches thinking (`thinking`, `least_effort`), and when its model thinks (`thinks`).
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from synthgen.engines.grammar.constrained import Constraint, ContextFree, Free, Regular, Row
+from synthgen.engines.grammar.constrained import ConstrainedReply, Constraint, ContextFree, Free, Regular
 from synthgen.engines.grammar.schema import special_ids, to_outlines, vocabulary, whole
 from synthgen.engines.http.thinking import template_variables
 from synthgen.errors import ConfigError, FatalRequestError
@@ -36,7 +36,10 @@ class LocalModel:
         adapters: Mapping[str, str] | None = None,
         thinking: bool | None = None,
     ) -> None:
-        """Load the model and its adapters. If `thinking` is False, its chat template is told that it should not think."""
+        """Load the model and its adapters.
+
+        If `thinking` is False, its chat template gets the variable that switches thinking off.
+        """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
@@ -71,7 +74,7 @@ class LocalModel:
         self._compiled = functools.lru_cache(_GRAMMARS_KEPT)(self._compile)
         self._banned = functools.lru_cache(_BANS_KEPT)(self._tokens_of)
 
-    def row(self, request: Request, abandoned: Callable[[], bool]) -> Row:
+    def row(self, request: Request, abandoned: Callable[[], bool]) -> ConstrainedReply:
         """Prepare a reply. Raise FatalRequestError for messages or a grammar that the model cannot use."""
         if request.adapter is not None and request.adapter not in self._adapters:
             raise FatalRequestError(f"no adapter is named '{request.adapter}'")
@@ -85,9 +88,9 @@ class LocalModel:
         rng = self._rng if sampling.seed is None else np.random.default_rng(sampling.seed)
         constraint = self._free if request.grammar is None else self._constraint(request.grammar)
         banned = self._banned(sampling.bad_words)
-        return Row(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed(), banned)
+        return ConstrainedReply(request, prompt, constraint, self._ends, rng, abandoned, constraint.allowed(), banned)
 
-    def generate(self, rows: list[Row]) -> Iterator[Row]:
+    def generate(self, rows: list[ConstrainedReply]) -> Iterator[ConstrainedReply]:
         """Yield each row when it is done; drop abandoned rows.
 
         All rows must name the same adapter, or none.
@@ -115,7 +118,7 @@ class LocalModel:
                 last = torch.tensor([[row.tokens[-1]] for row in rows], device=self._device)
                 logits = self._forward(last, mask, cache)
 
-    def completion(self, row: Row, seconds: float) -> Completion:
+    def completion(self, row: ConstrainedReply, seconds: float) -> Completion:
         return Completion(
             text=self._tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
             finish_reason=row.finish_reason,
@@ -170,7 +173,7 @@ class LocalModel:
                 found.append(inside)
         return tuple(found)
 
-    def _prefill(self, rows: list[Row]) -> tuple[Any, Any, Any]:
+    def _prefill(self, rows: list[ConstrainedReply]) -> tuple[Any, Any, Any]:
         """Return the prompts' cache, mask of shape (rows, tokens) and next logits of shape (rows, vocabulary).
 
         The prefix that all prompts share is computed once; the rest is padded on the left.

@@ -26,13 +26,13 @@ class LogTail:
         self.path = path
         self._start = path.stat().st_size if path.exists() else 0
 
-    def last_words(self, what: str) -> str:
+    def failure_message(self, what: str) -> str:
         """Return `what`, followed by the log lines that explain it best."""
         lines = self._said().splitlines()
         telling = [line for line in lines if "Error" in line and "Traceback" not in line][-3:] or lines[-3:]
         return "\n".join([f"{what}; the end of {self.path}:", *(f"  {line[:300]}" for line in telling)])
 
-    def complaint(self) -> Literal["port", "memory"] | None:
+    def missing_resource(self) -> Literal["port", "memory"] | None:
         """Return the resource that a failed process lacked, if its log states it."""
         said = self._said()
         if _NO_MEMORY.search(said):

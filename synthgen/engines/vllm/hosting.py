@@ -39,11 +39,11 @@ class Process(Protocol):
         """End it in order. This may block for some seconds."""
         ...
 
-    def last_words(self, what: str) -> str:
+    def failure_message(self, what: str) -> str:
         """Return `what`, followed by the lines of its output that explain it best."""
         ...
 
-    def complaint(self) -> Literal["port", "memory"] | None:
+    def missing_resource(self) -> Literal["port", "memory"] | None:
         """Return the resource that a failed server lacked, if its output states it."""
         ...
 

@@ -68,7 +68,10 @@ class VllmInprocess:
     def __init__(
         self, cfg: VllmInprocessConfig, vllm: Vllm, adapters: Sequence[Adapter] = (), thinking: bool | None = None
     ) -> None:
-        """Answer with `vllm`. If `thinking` is False, the model's chat template is told that it should not think."""
+        """Answer with `vllm`.
+
+        If `thinking` is False, the model's chat template gets the variable that switches thinking off.
+        """
         self._cfg = cfg
         self._vllm = vllm
         self._adapters = {
@@ -76,7 +79,7 @@ class VllmInprocess:
             for number, adapter in enumerate(adapters, 1)
         }
         self._in_flight = InFlight(default_in_flight(cfg))
-        self._hear: Callable[[int], None] = lambda _: None
+        self._on_change: Callable[[int], None] = lambda _: None
         self._ahead = 0
         self._under_way: set[asyncio.Timeout] = set()
         self._prompts: dict[int, tuple[object, list[int]]] = {}
@@ -116,7 +119,7 @@ class VllmInprocess:
             try:
                 engine = cls(cfg, await launch.run(say), adapters, thinking)
             except EngineDeadError:
-                if launch.complaint() != "memory" or limits.max_num_seqs is not None:
+                if launch.missing_resource() != "memory" or limits.max_num_seqs is not None:
                     raise
                 limits.halve(flags, default_in_flight(cfg), tell)
             else:
@@ -137,7 +140,7 @@ class VllmInprocess:
         except self._vllm.refusals as error:
             raise FatalRequestError(f"vLLM refuses the request: {error}") from error
         except self._vllm.dead as error:
-            self._die(self._vllm.last_words("the vLLM engine died"))
+            self._die(self._vllm.failure_message("the vLLM engine died"))
             raise self._unanswered() from error
         except self._vllm.failures as error:
             raise RetryableError(f"vLLM failed at the request: {error.__cause__ or error}") from error
@@ -150,10 +153,10 @@ class VllmInprocess:
         """Return the generation requests that should be in flight now to fill the engine without preemption."""
         return self._in_flight.limit
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the limit now and whenever it changes."""
-        self._hear = hear
-        hear(self.limit)
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the limit now and whenever it changes."""
+        self._on_change = callback
+        callback(self.limit)
 
     async def warm_up(
         self, grammars: Sequence[Grammar], say: Callable[[str], None], adapters: Sequence[str] = ()
@@ -282,7 +285,7 @@ class VllmInprocess:
             await asyncio.sleep(min(_LOOK_SECONDS, stall_seconds / 4))
             load = self._vllm.load()
             if self._vllm.has_died:
-                self._die(self._vllm.last_words("the vLLM engine died"))
+                self._die(self._vllm.failure_message("the vLLM engine died"))
             elif load.tokens != last or not self._under_way:
                 last, since = load.tokens, time.monotonic()
             elif time.monotonic() - since > stall_seconds:
@@ -293,7 +296,7 @@ class VllmInprocess:
     def _follow(self, load: Load) -> None:
         before = self.limit
         if self._in_flight.update(load, self._ahead) != before:
-            self._hear(self.limit)
+            self._on_change(self.limit)
 
 
 def _spoken(messages: tuple[Message, ...]) -> list[Json]:

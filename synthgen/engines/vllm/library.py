@@ -34,7 +34,7 @@ _STOP_SECONDS = 10.0
 _LOG_SECONDS = 1.0
 
 
-class Meter:
+class CoreStatistics:
     """Log one engine core's statistics for AsyncLLM: the newest state and the sums since the start."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Vllm:
     tail: LogTail
     adapter: Callable[[str, int, str], Any]
     """Makes vLLM's request object for an adapter from its name, a unique number above 0, and its folder."""
-    meters: list[Meter] = field(default_factory=list)
+    meters: list[CoreStatistics] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     """Process groups of the engine core."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -116,8 +116,8 @@ class Vllm:
     def text(self, token: int) -> str:
         return str(self.llm.get_tokenizer().decode([token]))
 
-    def last_words(self, what: str) -> str:
-        return self.tail.last_words(what)
+    def failure_message(self, what: str) -> str:
+        return self.tail.failure_message(what)
 
     def kill(self) -> None:
         for group in self.groups:
@@ -166,8 +166,8 @@ class Launch:
             if not launching.done() or launching.exception() is not None:
                 self._thread.shutdown(wait=False)
 
-    def complaint(self) -> Literal["port", "memory"] | None:
-        return self._tail.complaint()
+    def missing_resource(self) -> Literal["port", "memory"] | None:
+        return self._tail.missing_resource()
 
     async def _abandon(self, launching: "asyncio.Future[Vllm]") -> None:
         """End a start that cannot be interrupted by killing its engine core."""
@@ -195,7 +195,7 @@ class Launch:
                     raise
                 time.sleep(_LOG_SECONDS)  # the engine core's last output is still in the pipe
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise EngineDeadError(self._tail.last_words(f"vLLM did not start: {first}")) from error
+                raise EngineDeadError(self._tail.failure_message(f"vLLM did not start: {first}")) from error
         vllm.groups, vllm.thread, vllm.output = list(_children() - self._before), self._thread, stream
         return vllm
 
@@ -210,10 +210,10 @@ def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
 
     args: Any = AsyncEngineArgs.from_cli_args(_parsed(["--model", model, *words]))
     args.disable_log_stats = True  # the default loggers; `Meter` replaces them
-    meters: list[Meter] = []
+    meters: list[CoreStatistics] = []
 
     def meter(*_: Any) -> Any:
-        meters.append(Meter())
+        meters.append(CoreStatistics())
         return meters[-1]
 
     def params(keywords: Json, logprobs: int | None, grammar: Json | None) -> Any:

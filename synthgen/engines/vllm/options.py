@@ -155,7 +155,8 @@ def spelled(flags: Json) -> list[str]:
 
 
 def engine_environment(cfg: VllmKnobs, build: str, flags: Json) -> dict[str, str]:
-    """Return the environment of vLLM's processes: this process's, with what the config and machine need."""
+    """Return the environment of vLLM's processes: this process's environment, with the variables that config and
+    machine need."""
     env = {**os.environ, **(cfg.cpu_env if build == "cpu" else {}), **cfg.env}
     env.setdefault("VLLM_NO_USAGE_STATS", "1")
     # vLLM gives a compile 5 s and leaves the thread running when it is over: a large schema then fills the memory.

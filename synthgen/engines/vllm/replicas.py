@@ -172,7 +172,7 @@ class Replicas:
         on_close: Callable[[], Awaitable[None]] | None = None,
         name: str = "vllm",
     ) -> None:
-        """Begin without replicas. `patience` limits the seconds to wait while none is up. `on_close` is called last."""
+        """Begin without replicas. `patience` is the most seconds to wait while none is up. `on_close` is called last."""
         self.name = name
         self._tell = tell
         self._patience = patience
@@ -183,7 +183,7 @@ class Replicas:
         self._trial = asyncio.Lock()
         self._reserved: Replica | None = None
         self._suspects = 0
-        self._hear: Callable[[int], None] = lambda _: None
+        self._on_change: Callable[[int], None] = lambda _: None
         self._heard = 0
         self._none_since = time.monotonic()
         """Latest time at which a replica was up."""
@@ -230,7 +230,7 @@ class Replicas:
                     await self._change()
 
     def end(self, why: str) -> None:
-        """Give all replicas up for good, because what starts them is gone."""
+        """Give all replicas up for good, because nothing can start them any more."""
         for one in self._replicas.values():
             one.end(why)
         self._changed()
@@ -249,7 +249,7 @@ class Replicas:
         return completion
 
     def about(self) -> Json:
-        """Return what the first replica that is up says of itself; all run the same program."""
+        """Return the description of the first replica that is up; all run the same program."""
         up = next((one.engine for one in self._replicas.values() if one.engine is not None), None)
         return description(up) if up is not None else {}
 
@@ -290,11 +290,11 @@ class Replicas:
         """Return the generation requests that should be in flight now, over all replicas."""
         return max(1, sum(one.limit for one in self._replicas.values()))
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the limit now and whenever it changes."""
-        self._hear = hear
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the limit now and whenever it changes."""
+        self._on_change = callback
         self._heard = self.limit
-        hear(self._heard)
+        callback(self._heard)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -342,7 +342,7 @@ class Replicas:
         self._event.set()
         if (limit := self.limit) != self._heard:
             self._heard = limit
-            self._hear(limit)
+            self._on_change(limit)
 
     async def _change(self) -> None:
         self._event.clear()

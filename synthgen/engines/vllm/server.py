@@ -16,7 +16,7 @@ import aiohttp
 
 from synthgen.engines.base import LearnedLimits, ModelConfig, Shared, Tell
 from synthgen.engines.http.dialect import VLLM, Dialect
-from synthgen.engines.http.endpoint import Endpoint, Manners, UnfitError, UnreachableError
+from synthgen.engines.http.endpoint import Endpoint, RequestSettings, UnfitError, UnreachableError
 from synthgen.engines.http.fleet import Fleet
 from synthgen.engines.pressure import InFlight, Load, read_load
 from synthgen.engines.vllm.config import ServerKnobs, command_line, environment, server_flags
@@ -35,7 +35,10 @@ _MOST_PORTS = 5
 
 
 def _known(dialect: Dialect) -> Json:
-    """Return what every vLLM server understands, by key of the dialect. Only when its model thinks has to be found out."""
+    """Return the parts of the dialect that every vLLM server has.
+
+    Only the times at which its model thinks are left to detect.
+    """
     return {
         key: value for key, value in dataclasses.asdict(dialect).items() if key not in ("thinks", "thinking_budget")
     }
@@ -74,7 +77,7 @@ class VllmEngine:
         self._process = process
         self._fleet = fleet
         self._in_flight = InFlight(most)
-        self._hear: Callable[[int], None] = lambda _: None
+        self._on_change: Callable[[int], None] = lambda _: None
         self._ahead = 0
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
@@ -134,14 +137,14 @@ class VllmEngine:
         keep(key)
         process, root = await host.run(cfg, model, flags, build, served_name, key)
         dialect = dataclasses.replace(VLLM, seed=cfg.request_seeds)
-        endpoint = Endpoint(f"{root}/v1", served_name, key, Manners(cfg.timeout), dialect)
+        endpoint = Endpoint(f"{root}/v1", served_name, key, RequestSettings(cfg.timeout), dialect)
 
-        def tell_while_it_lives(kind: str, words: str) -> None:  # the supervisor reports the server's death
+        def report_while_alive(kind: str, words: str) -> None:  # the supervisor reports the server's death
             if not process.has_ended:
                 tell(kind, words)
 
         known = _known(dialect) if cfg.reasoning_parser or thinks.asked_to_think is not None else None
-        fleet = Fleet([endpoint], cfg.patience, tell_while_it_lives, known=known, model=thinks)
+        fleet = Fleet([endpoint], cfg.patience, report_while_alive, known=known, model=thinks)
         engine = cls(process, fleet, default_in_flight(cfg), f"{root}/v1")
         try:
             await engine._wait_until_healthy(root, served_name, key, cfg.start_timeout, say)
@@ -165,7 +168,7 @@ class VllmEngine:
                 raise EngineGoneError(self._fleet.abandon(str(error))) from None
             if self._is_dead(error):
                 await self._process.settled()
-                words = self._fleet.abandon(self._process.last_words("the vLLM server died"))
+                words = self._fleet.abandon(self._process.failure_message("the vLLM server died"))
                 if self._process.was_lost:
                     raise MachineLostError(words) from None
                 unsent = isinstance(error.__cause__, UnreachableError)
@@ -188,10 +191,10 @@ class VllmEngine:
         """Return the generation requests that should be in flight now to fill the engine without preemption."""
         return self._in_flight.limit
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the limit now and whenever it changes."""
-        self._hear = hear
-        hear(self.limit)
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the limit now and whenever it changes."""
+        self._on_change = callback
+        callback(self.limit)
 
     async def aclose(self) -> None:
         self._closing = True
@@ -233,12 +236,12 @@ class VllmEngine:
                     self._fleet.abandon(f"the vLLM server had work and made no token for {stall_seconds:g} s")
                     self._process.kill()
                     return
-        self._fleet.abandon(self._process.last_words("the vLLM server died"))
+        self._fleet.abandon(self._process.failure_message("the vLLM server died"))
 
     def _follow(self, load: Load | None) -> None:
         before = self.limit
         if self._in_flight.update(load, self._ahead) != before:
-            self._hear(self.limit)
+            self._on_change(self.limit)
 
     def _is_dead(self, error: RetryableError) -> bool:
         """Return True when the process has ended, stopped listening, or reports that its engine is gone."""
@@ -255,7 +258,7 @@ class VllmEngine:
             while (passed := time.monotonic() - started) < limit:
                 if self._process.has_ended:
                     raise _NotStartedError(
-                        self._process.last_words("the vLLM server did not start"), self._process.complaint()
+                        self._process.failure_message("the vLLM server did not start"), self._process.missing_resource()
                     )
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(f"{root}/health") as health, session.get(f"{root}/v1/models") as models:
@@ -263,7 +266,9 @@ class VllmEngine:
                             return
                 say(f"starting vLLM: {passed:.0f} s (its output: {self._process.log})")
                 await asyncio.sleep(min(0.5, 0.05 + passed / 10))
-        raise _NotStartedError(self._process.last_words(f"the vLLM server was not healthy after {limit:.0f} s"), None)
+        raise _NotStartedError(
+            self._process.failure_message(f"the vLLM server was not healthy after {limit:.0f} s"), None
+        )
 
 
 class _NotStartedError(EngineDeadError):

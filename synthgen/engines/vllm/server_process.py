@@ -60,7 +60,7 @@ class ServerProcess:
         return False
 
     async def settled(self) -> None:
-        """Return at once, because the process tells by itself."""
+        """Return at once, because the state of a child process is always known."""
 
     def kill(self) -> None:
         """Send SIGKILL to the whole process group, at once."""
@@ -75,15 +75,15 @@ class ServerProcess:
         """Block until the server has ended."""
         self._process.wait()
 
-    def last_words(self, what: str) -> str:
+    def failure_message(self, what: str) -> str:
         """Return `what`, followed by the log lines that explain it best."""
         self._settle()
-        return self._tail.last_words(what)
+        return self._tail.failure_message(what)
 
-    def complaint(self) -> Literal["port", "memory"] | None:
+    def missing_resource(self) -> Literal["port", "memory"] | None:
         """Return the resource that a failed server lacked, if its log states it."""
         self._settle()
-        return self._tail.complaint()
+        return self._tail.missing_resource()
 
     def _settle(self) -> None:
         """Wait until all output of an ended server is in the log."""

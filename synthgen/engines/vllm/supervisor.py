@@ -81,7 +81,7 @@ class Supervisor:
         self._at_death: tuple[int, frozenset[str]] = (-1, frozenset())
         self._last_error = "the engine could not be started again"  # stays if a start is interrupted
         self._restarting = asyncio.Lock()
-        self._hear: Callable[[int], None] | None = None
+        self._on_change: Callable[[int], None] | None = None
         self._closed = False
 
     async def complete(self, request: Request) -> Completion:
@@ -120,14 +120,14 @@ class Supervisor:
         state = "up" if self._engine is not None else "starting"
         return {self.name: {"state": state, "in_flight": len(self._suspects.in_flight)}}
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        """Call `hear` with the engine's in-flight limit now and whenever it changes.
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the engine's in-flight limit now and whenever it changes.
 
         Do nothing if the engine does not report a limit.
         """
-        self._hear = hear
+        self._on_change = callback
         if isinstance(self._engine, Paced):
-            self._engine.on_limit(hear)
+            self._engine.on_limit(callback)
 
     async def aclose(self) -> None:
         self._closed = True  # a request may still be in flight: do not start an engine for it
@@ -205,5 +205,5 @@ class Supervisor:
                     cause = str(error)
             self._start_number += 1
             self._suspects.expect()  # requests that waited for the engine must not be sent together with the suspects
-            if self._hear is not None:
-                self.on_limit(self._hear)
+            if self._on_change is not None:
+                self.on_limit(self._on_change)

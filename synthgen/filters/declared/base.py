@@ -68,7 +68,7 @@ class Examining(Declared, Protocol):
     """Check a sample without a model. In the stage `sandbox`, `faults` may take seconds."""
 
     def faults(self, data: Json) -> Iterator[Found]:
-        """Yield the faults of a sample that is valid under the task's schema, and the scores of what passes."""
+        """Yield the faults of a sample that is valid under the task's schema, and the scores of the values that pass."""
 
 
 Embed = Callable[[Sequence[str]], Awaitable[Any]]
@@ -113,10 +113,10 @@ class Consulting(Declared, Protocol):
 
 @runtime_checkable
 class ConsultingGiven(Consulting, Protocol):
-    """Check a sample with a model of the run, by what its slot asked for."""
+    """Check with a model of the run that a sample has the values that its slot asked for."""
 
     async def consult_given(self, data: Json, given: Json, place: str, tools: Tools) -> Iterable[Found]:
-        """Do as `consult`. `given` is what the strategy chose for the slot; see `Candidate.given`."""
+        """Return the same as `consult`. `given` holds the strategy's choices for the slot; see `Candidate.given`."""
         ...
 
 
@@ -138,7 +138,7 @@ Run = Callable[[Candidate], Awaitable[Iterable[Found]]]
 
 
 class FieldCheck:
-    """Run a declared check in the chain of checks. `run` returns what it finds in a candidate."""
+    """Run a declared check in the chain of checks. `run` returns its findings in a candidate."""
 
     def __init__(self, declared: Declared, says: str, run: Run) -> None:
         self.spec = spec_of(type(declared))

@@ -1,4 +1,4 @@
-"""Read the choices that a declaration maps to the values of a field, and name entries that the schema does not know."""
+"""Read a declaration that maps the values of a field to choices, and report entries that the schema does not have."""
 
 import difflib
 import json

@@ -1,6 +1,6 @@
 """Check how much of a field is copied from another, such as a summary from its text.
 
-Copied is what stands in a run of words that the other text has too, in the same order.
+A word counts as copied if it belongs to a run of words that the other text has in the same order.
 """
 
 import dataclasses
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage
-from synthgen.filters.declared.fields import Pairs, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, refuse_same, string_steps
 from synthgen.filters.declared.measure import is_unspaced, tokens
 from synthgen.records import Json
 from synthgen.tasks.task import Task
@@ -39,7 +39,7 @@ class Copied:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: CopiedConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("from", cfg.source, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("from", cfg.source, task))
         self._cfg = cfg
         refuse_same("from", cfg.source, cfg.field, "the field that it must not be copied from")
         if not 0 <= cfg.max < 1:

@@ -1,11 +1,11 @@
-"""Check that two fields differ, or the strings of one list among each other."""
+"""Check that two fields differ, or that the strings of one list differ from each other."""
 
 import dataclasses
 from collections.abc import Iterator
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Path, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, refuse_same, string_place, string_steps
+from synthgen.filters.declared.fields import PathPairs, refuse_same, string_place, string_steps
 from synthgen.records import Json
 from synthgen.tasks.normal import comparable
 from synthgen.tasks.paths import ITEMS, strings, written
@@ -36,10 +36,10 @@ class Distinct:
     def __init__(self, cfg: DistinctConfig, task: Task) -> None:
         self._steps = string_place("field", cfg.field, task).steps
         self._other = cfg.other
-        self._pairs: Pairs | None = None
+        self._pairs: PathPairs | None = None
         if cfg.other:
             refuse_same("from", cfg.other, cfg.field, "the field that it must differ from, or leave `from` out")
-            self._pairs = Pairs([self._steps], string_steps("from", cfg.other, task))
+            self._pairs = PathPairs([self._steps], string_steps("from", cfg.other, task))
         elif ITEMS not in self._steps:
             raise KeyProblem(
                 "from", f"is missing, and '{cfg.field}' is a single text; name the field it must differ from"

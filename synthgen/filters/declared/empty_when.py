@@ -1,4 +1,5 @@
-"""Check that a field is empty exactly when another field says so, such as the answer to a question without an answer."""
+"""Check that a field is empty if, and only if, another field requires it, such as the answer to an unanswerable
+question."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ class EmptyWhen:
     kind: ClassVar[str] = "empty_when"
     meaning: ClassVar[str] = "`field` is empty if `by` has one of the values `empty`, and only then."
     reasons: ClassVar[dict[str, str]] = {
-        "not_empty": "has a value where another of its values says that there is none",
-        "left_empty": "lacks a value that another of its values says that there is",
+        "not_empty": "has a value in a field that another of its values requires to be empty",
+        "left_empty": "lacks a value that another of its values requires",
     }
     config: ClassVar[type[EmptyWhenConfig]] = EmptyWhenConfig
     scores: ClassVar[str] = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, refuse_same, string_steps
 from synthgen.records import Json
 from synthgen.tasks.normal import comparable
 from synthgen.tasks.task import Task
@@ -47,7 +47,7 @@ class EqualAfter:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: EqualAfterConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("to", cfg.to, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("to", cfg.to, task))
         self._to = cfg.to
         refuse_same("to", cfg.to, cfg.field, "the field that it must equal")
         if cfg.form not in _FORMS:

@@ -64,7 +64,7 @@ def refuse_same(key: str, path: Paths, field: Paths, what: str) -> None:
             raise KeyProblem(key, f"'{name}' is the same as `field`; name {what}")
 
 
-class Pairs:
+class PathPairs:
     """Pair each string of some paths with the strings of other paths that belong to it; see `beside`."""
 
     def __init__(self, fields: Sequence[Steps], others: Sequence[Steps]) -> None:

@@ -1,7 +1,7 @@
-"""Check that what must not change is the same in two fields: numbers, names, placeholders, URLs.
+"""Check that numbers, names, placeholders and URLs are the same in two fields.
 
-For a translation, what stands in the source must stand in the translation. For a summary, what stands in the summary
-must stand in the text.
+In a translation, those of the source must occur in the translation. In a summary, those of the summary must occur in
+the text.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, Paths, as_list, refuse_same, string_steps
 from synthgen.filters.declared.numbers import all_readings, numbers
 from synthgen.records import Json
 from synthgen.tasks.scripts import UNSPACED
@@ -55,7 +55,7 @@ class Kept:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: KeptConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
         self._in = " or ".join(as_list("in", cfg.inside))
         refuse_same("in", cfg.inside, cfg.field, "the field in which they must occur")
         for what in as_list("what", cfg.what):
@@ -84,7 +84,7 @@ Lost = Callable[[str, str], tuple[int, list[str]]]
 
 
 def found_in(text: str, other: str, what: Sequence[str]) -> tuple[int, int]:
-    """Return how many things of these kinds in a text occur in the other text too, and how many there are."""
+    """Return the number of things of these kinds in a text that occur in the other text too, and their number in all."""
     counts = [(count, len(missing)) for count, missing in (_LOST[kind](text, other) for kind in what)]
     total = sum(count for count, _ in counts)
     return total - sum(lost for _, lost in counts), total

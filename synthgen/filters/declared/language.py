@@ -58,7 +58,7 @@ class Language:
 
 
 def other_than(known: set[str], text: str) -> str | None:
-    """Return the language of a text if it is almost certainly none of `known`, else None."""
+    """Return the language of a text if it is almost certainly not one of `known`, else None."""
     if not enough_letters(text):
         return None
     shares: dict[str, float] = dict(_identifier().rank(text))

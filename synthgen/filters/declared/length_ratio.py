@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Scored, Stage
-from synthgen.filters.declared.fields import Pairs, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, refuse_same, string_steps
 from synthgen.filters.declared.measure import length_in_characters, length_in_words
 from synthgen.records import Json
 from synthgen.tasks.task import Task
@@ -39,7 +39,7 @@ class LengthRatio:
 
     def __init__(self, cfg: LengthRatioConfig, task: Task) -> None:
         self._cfg = cfg
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("to", cfg.to, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("to", cfg.to, task))
         refuse_same("to", cfg.to, cfg.field, "the field to compare the length with")
         if cfg.unit not in _UNITS:
             raise KeyProblem("unit", f"'{cfg.unit}' is not one of {', '.join(_UNITS)}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, Paths, as_list, refuse_same, string_steps
 from synthgen.records import Json
 from synthgen.tasks.task import Task
 
@@ -29,7 +29,7 @@ class Member:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: MemberConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("of", cfg.of, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("of", cfg.of, task))
         self._of = " or ".join(as_list("of", cfg.of))
         refuse_same("of", cfg.of, cfg.field, "the field that lists the strings")
 

@@ -71,7 +71,7 @@ class Result:
 
 
 def problem() -> str | None:
-    """Return why code cannot be run on this machine, and what to do; None when it can."""
+    """Return the reason why code cannot be run on this machine, with the cure; None when it can."""
     if sys.platform != "linux":
         return "bubblewrap needs Linux; run on a Linux machine, or leave the check out of task.checks"
     if not seccomp.supported():

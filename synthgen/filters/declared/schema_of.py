@@ -1,7 +1,7 @@
 """Check that a field is JSON that fits a JSON Schema: one of the task, or one that the sample itself holds.
 
-A schema of a sample is text of a generator. It fetches nothing, its patterns run in linear time, and one that is too
-large or not valid is rejected.
+A schema of a sample is text of a generator. Its references are never fetched, its patterns are matched in linear time,
+and a schema that is too large or not valid is rejected.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, Stage, quoted
-from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, Paths, as_list, refuse_same, string_steps
 from synthgen.records import Json
 from synthgen.tasks.normal import stands_in
 from synthgen.tasks.task import Task
@@ -33,7 +33,7 @@ class Spans:
     stage: ClassVar[Stage] = "rules"
 
     def __init__(self, cfg: SpansConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
         self._in = " or ".join(as_list("in", cfg.inside))
         refuse_same("in", cfg.inside, cfg.field, "the field that must contain the strings")
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from synthgen.filters.declared.base import Fault, Found, KeyProblem, Path, Scored, Stage, Tools, quoted
-from synthgen.filters.declared.fields import Pairs, Paths, as_list, refuse_same, string_steps
+from synthgen.filters.declared.fields import PathPairs, Paths, as_list, refuse_same, string_steps
 from synthgen.filters.declared.measure import sentences
 from synthgen.records import UNANSWERED, Json
 from synthgen.tasks.task import Task
@@ -46,7 +46,7 @@ class Supported:
     stage: ClassVar[Stage] = "embedding"
 
     def __init__(self, cfg: SupportedConfig, task: Task) -> None:
-        self._pairs = Pairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
+        self._pairs = PathPairs(string_steps("field", cfg.field, task), string_steps("in", cfg.inside, task))
         self._in = " or ".join(as_list("in", cfg.inside))
         self._cfg = cfg
         self.questions = int(cfg.judge)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from synthgen.errors import ConfigError
 from synthgen.generate.covering import Covering
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -41,7 +41,7 @@ class Attributes:
 
     name = "attributes"
 
-    def __init__(self, cfg: AttributesConfig, prompting: Prompting, seed: int, part: Part = WHOLE) -> None:
+    def __init__(self, cfg: AttributesConfig, prompting: Prompting, seed: int, part: ShardPart = WHOLE) -> None:
         task = prompting.task
         if not task.attributes:
             raise ConfigError(

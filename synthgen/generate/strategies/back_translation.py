@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from synthgen.errors import ConfigError
 from synthgen.generate.copies import written_freely
-from synthgen.generate.parts import Part
+from synthgen.generate.object_requests import ObjectRequest
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting, compact
-from synthgen.generate.rewriting import Rewriting
+from synthgen.generate.rewriting import SampleRewriter
 from synthgen.generate.strategy import Asking
 from synthgen.records import LANGUAGE, Candidate, Completion, Grammar, Json, Message, PlannedSlot, Request, Sample
 from synthgen.tasks.task import Task
@@ -46,7 +46,7 @@ class BackTranslation:
         if reason := _unfit(task, self._texts):
             raise ConfigError(f"generate.strategies.back_translation: {reason}; leave it out for task {task.name}")
         self._prompting = prompting
-        self._rewriting = Rewriting(prompting, self.name)
+        self._rewriting = SampleRewriter(prompting, self.name)
         self._languages = tuple(dict.fromkeys(cfg.languages))
         # The other language may need more characters than the task allows.
         plain = {name: {"type": "string"} for name in self._texts}
@@ -103,7 +103,7 @@ class BackTranslation:
         return Message(role="system", content=content)
 
     @staticmethod
-    def _read(part: Part, completion: Completion, texts: Json) -> Json | None:
+    def _read(part: ObjectRequest, completion: Completion, texts: Json) -> Json | None:
         """Return the translation of each text; None where one is missing or empty."""
         found = part.read(completion) or {}
         read = {name: found.get(name) for name in texts}

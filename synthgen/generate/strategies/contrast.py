@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
-from synthgen.generate.rewriting import Rewriting, spread
+from synthgen.generate.rewriting import SampleRewriter, spread
 from synthgen.generate.strategy import Asking
 from synthgen.records import PAIR, PlannedSlot, Sample
 
@@ -29,7 +29,7 @@ class Contrast:
                 f"generate.strategies.contrast: changes the label of samples, and those of task {prompting.task.name} do not "
                 "have one label each; leave it out, or use a classification task"
             )
-        self._rewriting = Rewriting(prompting, self.name)
+        self._rewriting = SampleRewriter(prompting, self.name)
         self._prompts, self._task = prompting.prompts, prompting.task
         self.grammars = self._rewriting.grammars
 

@@ -1,7 +1,7 @@
 """Play a dialogue turn by turn: the model speaks as the user, who wants something, and as the assistant.
 
-The task's check `turns` says where the dialogue stands in a sample and which role begins and ends it. Fields before it
-are written first, such as a persona, and fields behind it last, such as the call of a tool.
+The task's check `turns` names the field of the dialogue, and the roles that begin and end it. Fields before it are
+written first, such as a persona, and fields after it last, such as the call of a tool.
 """
 
 import random
@@ -138,7 +138,7 @@ class Converse:
         return [prompting.candidate(planned, shown, data, given={_GOAL: goal, "ended": ended}, template=self.name)]
 
     def _ends(self, said: Sequence[Json]) -> bool:
-        """Return True where the user has said to be done, and the dialogue may end here."""
+        """Return True if the user has said that the goal is reached, and the dialogue may end here."""
         return len(said) in self._form.lengths and any(turn.get(_DONE) for turn in said[-2:])
 
     def _broken(self, planned: PlannedSlot, shown: Sequence[Sample], reply: Completion) -> Any:

@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
-from synthgen.generate.rewriting import Rewriting
+from synthgen.generate.rewriting import SampleRewriter
 from synthgen.generate.strategy import Asking
 from synthgen.records import PlannedSlot, Sample
 
@@ -38,7 +38,7 @@ class Evolve:
 
     def __init__(self, cfg: EvolveConfig, prompting: Prompting) -> None:
         """Raise ConfigError for an operation that the prompts do not have."""
-        self._rewriting = Rewriting(prompting, self.name)
+        self._rewriting = SampleRewriter(prompting, self.name)
         self.grammars = self._rewriting.grammars
         self._prompts, self._task = prompting.prompts, prompting.task
         open_ended = self._task.kind in ("generation", "dialogue") and not self._task.asked

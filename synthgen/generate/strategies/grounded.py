@@ -82,7 +82,7 @@ class Grounded:
 
     @property
     def proposes(self) -> bool:
-        """Return True where a passage is all of a sample but its label."""
+        """Return True if a sample consists of a passage and its label only."""
         return self._part is None
 
     async def begin(self, resources: Resources) -> Json:
@@ -92,7 +92,7 @@ class Grounded:
         return {"passages": len(self._passages)}
 
     async def restore(self, found: Json, resources: Resources) -> None:  # noqa: ARG002
-        """Go on after the passages of earlier slots."""
+        """Continue after the passages of earlier slots."""
         self._planned = len(resources.given(self.name))
 
     def plan(self, group: Group, rng: random.Random, pool: Pool) -> list[PlannedSlot]:

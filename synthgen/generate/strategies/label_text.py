@@ -1,4 +1,4 @@
-"""Take real texts of the user instead of writing any: the label check and the label model give them their labels.
+"""Use the user's real texts as samples instead of generated ones. The label check and the label model label them.
 
 In tasks without labels, the model writes the other fields of a sample for each text. Each text is used once.
 """

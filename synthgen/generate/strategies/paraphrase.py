@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
-from synthgen.generate.rewriting import Rewriting
+from synthgen.generate.rewriting import SampleRewriter
 from synthgen.generate.strategy import Asking
 from synthgen.records import PlannedSlot, Sample
 
 
 class Paraphrase:
-    """Say a sample of the label asked for in other words. Targets that depend on the words are written anew with them."""
+    """Rewrite a sample of the label asked for in other words. Targets that depend on the words are rewritten with them."""
 
     name = "paraphrase"
     rewrites = True
 
     def __init__(self, prompting: Prompting) -> None:
-        self._rewriting = Rewriting(prompting, self.name)
+        self._rewriting = SampleRewriter(prompting, self.name)
         self._prompts, self._task = prompting.prompts, prompting.task
         self.grammars = self._rewriting.grammars
 

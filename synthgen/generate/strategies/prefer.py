@@ -1,4 +1,4 @@
-"""Write a prompt and two answers to it, and have them compared in both orders: the better one is chosen."""
+"""Write a prompt and two answers. A judge compares the answers in both orders and chooses the better one."""
 
 import random
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class PreferConfig:
             raise ConfigError(f"generate.prefer.margin: must be from 0 to below 0.5, got {self.margin}")
 
 
-class Pairs(Protocol):
+class PairJudge(Protocol):
     """Ask which of two samples is better."""
 
     grammar: Grammar
@@ -64,7 +64,7 @@ class Prefer:
 
     name = "prefer"
 
-    def __init__(self, cfg: PreferConfig, prompting: Prompting, pairs: Pairs, models: Sequence[str] = ()) -> None:
+    def __init__(self, cfg: PreferConfig, prompting: Prompting, pairs: PairJudge, models: Sequence[str] = ()) -> None:
         task = prompting.task
         refuse_labels(self.name, task)
         declared: Json = next((dict(one) for one in task.checks if dict(one).get("kind") == "prefers"), {})

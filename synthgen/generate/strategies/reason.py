@@ -44,7 +44,7 @@ class ReasonConfig:
             raise ConfigError(f"generate.reason.agreement: must be from 0 to 1, got {self.agreement}")
 
 
-class Reason:
+class ReasonStrategy:
     """Ask for a question, then for several solutions at once."""
 
     name = "reason"

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.growing import Grower
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -67,7 +67,7 @@ class Taxonomy:
     starts_without_seeds = True
 
     def __init__(
-        self, cfg: TaxonomyConfig, prompting: Prompting, seed: int, tree: Topics | None = None, part: Part = WHOLE
+        self, cfg: TaxonomyConfig, prompting: Prompting, seed: int, tree: Topics | None = None, part: ShardPart = WHOLE
     ) -> None:
         """Prepare to ask for the leaves of `tree`; if it is None, `begin` asks the model for a tree."""
         self._prompting = prompting

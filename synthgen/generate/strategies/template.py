@@ -6,7 +6,7 @@ from functools import cache
 
 from synthgen.errors import ConfigError
 from synthgen.generate.combinations import turn
-from synthgen.generate.part import WHOLE, Part
+from synthgen.generate.part import WHOLE, ShardPart
 from synthgen.generate.planner import Group
 from synthgen.generate.pool import Pool
 from synthgen.generate.prompting import Prompting
@@ -28,7 +28,7 @@ class Template:
     starts_without_seeds = True
     used_up = "templates"
 
-    def __init__(self, prompting: Prompting, seed: int, part: Part = WHOLE) -> None:
+    def __init__(self, prompting: Prompting, seed: int, part: ShardPart = WHOLE) -> None:
         self._prompting = prompting
         self._part = part
         self._task = prompting.task
@@ -131,7 +131,7 @@ def _object(slots: Sequence[Slot]) -> Json:
 
 
 def _written(slots: Sequence[Slot], reply: Json | None) -> dict[str, str] | None:
-    """Return what the model wrote for each slot, with single spaces; None where the reply lacks one or breaks its limits."""
+    """Return the model's text for each slot, with single spaces; None if the reply lacks one or breaks its limits."""
     values = {slot.name: (reply or {}).get(slot.name) for slot in slots}
     if not all(slot.fits(values[slot.name]) for slot in slots):
         return None

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from synthgen.labels.choose import Chooser, chooser
 from synthgen.labels.inbox import Change
 from synthgen.labels.pool import saved_labels, weighing
-from synthgen.labels.questions import Asking, Form, Plan, Shown
+from synthgen.labels.questions import Asking, Form, ReviewTerms, ShownSample
 from synthgen.ledger import Reader, Vector
 from synthgen.numerics.blas import one_core
 from synthgen.records import PersonAnswer, Sample
 from synthgen.report.view import TaskView, read_task
-from synthgen.run.labelling.options import Options
+from synthgen.run.labelling.options import LabelOptions
 from synthgen.tasks.task import as_text
 
 
@@ -35,7 +35,7 @@ def label_shares(reader: Reader, task: TaskView) -> tuple[dict[str, dict[str, fl
 
 
 @dataclass(frozen=True)
-class Accepted(Mapping[str, Shown]):
+class Accepted(Mapping[str, ShownSample]):
     """Hold the accepted samples of a run by id, in the form in which a person sees them."""
 
     task: TaskView
@@ -82,19 +82,19 @@ class Accepted(Mapping[str, Shown]):
     def __contains__(self, key: object) -> bool:
         return key in self.samples
 
-    def __getitem__(self, sample_id: str) -> Shown:
+    def __getitem__(self, sample_id: str) -> ShownSample:
         data = self.samples[sample_id].data
         fields = self.task.free(data) if self.task.labels else list(self.task.ordered(data).items())
         shown = [(name, as_text(value)) for name, value in fields]
-        return Shown(shown, self.shares.get(sample_id, {}), self.task.ordered(data))
+        return ShownSample(shown, self.shares.get(sample_id, {}), self.task.ordered(data))
 
     def asking(
         self,
         answers: Sequence[PersonAnswer],
         annotator: str,
-        options: Options,
+        options: LabelOptions,
         put: Callable[[Sequence[Change]], None],
-        plan: Plan | None = None,
+        plan: ReviewTerms | None = None,
     ) -> Asking:
         """Return the questions for one person's session. `put` writes the answers to the ledger."""
         count, disagreements = options.count, options.disagreements

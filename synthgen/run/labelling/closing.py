@@ -9,8 +9,8 @@ from synthgen.ledger import Reader, holder
 from synthgen.records import Json
 from synthgen.report import plain
 from synthgen.run.budget import BudgetConfig
-from synthgen.run.going_on import relative, resume_command
-from synthgen.run.labelling.options import Options
+from synthgen.run.continuation import relative, resume_command
+from synthgen.run.labelling.options import LabelOptions
 
 
 def check_trainable(folder: Path, student: str) -> None:
@@ -30,7 +30,7 @@ def student_before(folder: Path) -> Json | None:
         return found
 
 
-def standing(reader: Reader, folder: Path) -> list[str]:
+def agreement_lines(reader: Reader, folder: Path) -> list[str]:
     """Return lines about the agreement of several people on samples that they all answered."""
     found = people.agreement(reader.people_answers())
     if found is None:
@@ -41,8 +41,8 @@ def standing(reader: Reader, folder: Path) -> list[str]:
     return lines
 
 
-def next_step(reader: Reader, folder: Path, options: Options) -> list[str]:
-    """Return lines that tell how to use the answers; the last one is the command."""
+def next_step(reader: Reader, folder: Path, options: LabelOptions) -> list[str]:
+    """Return lines that explain how to use the answers; the last one is the command."""
     if holder(folder) is not None:
         return ["the run is still working; it uses the answers when it ends"]
     if options.train:
@@ -61,7 +61,7 @@ def next_step(reader: Reader, folder: Path, options: Options) -> list[str]:
     ]
 
 
-def worth(before: Json | None, after: Json) -> str:
+def student_change(before: Json | None, after: Json) -> str:
     """Return a line that compares the student's figures before and after the answers were used."""
     labels = (after.get("answers") or 0) - ((before or {}).get("answers") or 0)
     said = plural(labels, "label")

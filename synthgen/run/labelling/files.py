@@ -6,20 +6,20 @@ from pathlib import Path
 
 from synthgen.errors import InputError
 from synthgen.labels import exchange
-from synthgen.labels.inbox import Store
+from synthgen.labels.inbox import AnswerStore
 from synthgen.labels.questions import Form
 from synthgen.ledger import Reader
 from synthgen.ledger.durable import exporting, write_files
 from synthgen.records import GOOD, PersonAnswer
 from synthgen.report.tables import as_bytes
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 from synthgen.run.labelling.accepted import Accepted
-from synthgen.run.labelling.closing import command, next_step, plural, standing
-from synthgen.run.labelling.options import Options
+from synthgen.run.labelling.closing import agreement_lines, command, next_step, plural
+from synthgen.run.labelling.options import LabelOptions
 from synthgen.tasks.rows import find_source
 
 
-def write(accepted: Accepted, reader: Reader, annotator: str, options: Options, folder: Path) -> list[str]:
+def write(accepted: Accepted, reader: Reader, annotator: str, options: LabelOptions, folder: Path) -> list[str]:
     path = Path(str(options.export)).absolute()
     form = exchange.SUFFIXES.get(path.suffix.lower())
     if form is None:
@@ -42,7 +42,7 @@ def write(accepted: Accepted, reader: Reader, annotator: str, options: Options, 
     ]
 
 
-def _chosen(accepted: Accepted, answers: Sequence[PersonAnswer], annotator: str, options: Options) -> list[str]:
+def _chosen(accepted: Accepted, answers: Sequence[PersonAnswer], annotator: str, options: LabelOptions) -> list[str]:
     """Return the samples that a session would ask about if the person always gave the likeliest label."""
     asking = accepted.asking(answers, annotator, options, lambda _: None)
     found: list[str] = []
@@ -56,7 +56,7 @@ def _possible(form: Form) -> str:
     return 'a label, or null for "not a sample"' if form.labels else '"good", or null for "not a sample"'
 
 
-def read(accepted: Accepted, store: Store, annotator: str, options: Options, folder: Path) -> list[str]:
+def read(accepted: Accepted, store: AnswerStore, annotator: str, options: LabelOptions, folder: Path) -> list[str]:
     source = find_source(str(options.import_), [], "--import")
     found = exchange.read_answers(
         source, accepted.form, accepted.samples.keys(), accepted.seeds, annotator, time.time()
@@ -71,4 +71,4 @@ def read(accepted: Accepted, store: Store, annotator: str, options: Options, fol
     parts += [f"{len(found.answers) - len(new)} known already"] if len(found.answers) > len(new) else []
     parts += [f"{found.empty} rows without an answer left out"] if found.empty else []
     lines = [f"{plural(len(found.answers), 'answer')} in {source}: {', '.join(parts)}"]
-    return [*lines, *standing(store.reader, folder), *next_step(store.reader, folder, options)]
+    return [*lines, *agreement_lines(store.reader, folder), *next_step(store.reader, folder, options)]

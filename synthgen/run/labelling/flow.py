@@ -6,23 +6,23 @@ from pathlib import Path
 
 from synthgen.annotate.in_force import in_force
 from synthgen.errors import ExitCode, RunFolderError
-from synthgen.labels.inbox import Store
-from synthgen.labels.questions import Asking, Plan
-from synthgen.run.going_on import relative
+from synthgen.labels.inbox import AnswerStore
+from synthgen.labels.questions import Asking, ReviewTerms
+from synthgen.run.continuation import relative
 from synthgen.run.labelling import files
 from synthgen.run.labelling.accepted import Accepted
-from synthgen.run.labelling.closing import command, next_step, plural, standing
-from synthgen.run.labelling.options import Options
+from synthgen.run.labelling.closing import agreement_lines, command, next_step, plural
+from synthgen.run.labelling.options import LabelOptions
 from synthgen.run.runtime.signals import signals_interrupt
 
 
-def label(folder: Path, options: Options, say: Callable[[str], object]) -> tuple[int, list[str]]:
+def label(folder: Path, options: LabelOptions, say: Callable[[str], object]) -> tuple[int, list[str]]:
     """Run the command on the run in `folder`. Return the exit code and the closing lines.
 
     Raise UserError where the options or the run do not allow it. Write nothing to the ledger with `--export`.
     """
     annotator = options.name
-    store = Store(folder, say)
+    store = AnswerStore(folder, say)
     try:
         accepted = Accepted.read(store.reader)
         if not accepted.samples:
@@ -56,14 +56,16 @@ def asked(asking: Asking, web: bool, port: int) -> ExitCode:
     return ExitCode.OK
 
 
-def _session(accepted: Accepted, store: Store, annotator: str, options: Options, folder: Path) -> tuple[int, list[str]]:
-    plan = Plan(guide=in_force(folder))
+def _session(
+    accepted: Accepted, store: AnswerStore, annotator: str, options: LabelOptions, folder: Path
+) -> tuple[int, list[str]]:
+    plan = ReviewTerms(guide=in_force(folder))
     asking = accepted.asking(store.reader.people_answers(), annotator, options, store.put, plan)
     if asking.current is None:
         what = "no disagreements to settle" if options.disagreements else f"nothing left to ask {annotator} about"
         return ExitCode.OK, [
             f"{what} in {relative(folder)}",
-            *standing(store.reader, folder),
+            *agreement_lines(store.reader, folder),
             *next_step(store.reader, folder, options),
         ]
     code = asked(asking, options.web, options.port)
@@ -71,7 +73,7 @@ def _session(accepted: Accepted, store: Store, annotator: str, options: Options,
     skipped = f", {asking.skipped} skipped" if asking.skipped else ""
     where = f"; in the ledger of {relative(folder)}" if asking.given else ""
     lines = [f"{plural(asking.given, 'answer')} of {annotator}{skipped}{where}"]
-    lines += standing(store.reader, folder)
+    lines += agreement_lines(store.reader, folder)
     if asking.current is not None and not (options.train and code == ExitCode.OK):
         renew = next_step(store.reader, folder, options)
         left = [*(["--web"] if options.web else []), *(["--disagreements"] if options.disagreements else [])]

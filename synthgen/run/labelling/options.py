@@ -8,7 +8,7 @@ from synthgen.labels import exchange
 
 
 @dataclass(frozen=True)
-class Options:
+class LabelOptions:
     """Hold the options of `synthgen label`. Raise InputError for options that exclude each other."""
 
     export: str | None = None

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from synthgen.annotate import adjudicate
 from synthgen.ledger import Reader
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 from synthgen.run.labelling.closing import plural
 
-__all__ = ["command", "plural", "standing"]
+__all__ = ["command", "disagreement_lines", "plural"]
 
 
 def command(folder: Path, *arguments: str) -> str:
     return shlex.join(["synthgen", "review", relative(folder), *arguments])
 
 
-def standing(reader: Reader, folder: Path) -> list[str]:
+def disagreement_lines(reader: Reader, folder: Path) -> list[str]:
     """Return lines about open disagreements, and the command that decides them."""
     answers = reader.people_answers()
     if not (found := adjudicate.disputed(answers)):

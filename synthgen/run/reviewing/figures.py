@@ -10,7 +10,7 @@ from synthgen.annotate.batches import Batch
 from synthgen.annotate.in_force import in_force
 from synthgen.ledger import Reader
 from synthgen.records import ADJUDICATION, Json, PersonAnswer
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 from synthgen.run.reviewing.closing import command, deciding, plural
 
 

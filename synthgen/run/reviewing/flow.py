@@ -11,20 +11,20 @@ from synthgen.annotate.in_force import in_force, put_in_force
 from synthgen.errors import ExitCode, InputError, RunFolderError
 from synthgen.labels.answers import by_sample, ordinary
 from synthgen.labels.exchange import check_annotator
-from synthgen.labels.inbox import Store
-from synthgen.labels.questions import Plan
+from synthgen.labels.inbox import AnswerStore
+from synthgen.labels.questions import ReviewTerms
 from synthgen.ledger import Reader
 from synthgen.records import ADJUDICATION, PersonAnswer
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
 from synthgen.run.labelling.flow import asked
-from synthgen.run.labelling.options import Options as Labelling
+from synthgen.run.labelling.options import LabelOptions
 from synthgen.run.prepare import Prepared
 from synthgen.run.reviewing import figures, guides, tools
-from synthgen.run.reviewing.closing import command, deciding, plural, standing
+from synthgen.run.reviewing.closing import command, deciding, disagreement_lines, plural
 from synthgen.run.reviewing.corrections import Corrector
-from synthgen.run.reviewing.options import Options
+from synthgen.run.reviewing.options import ReviewOptions
 from synthgen.run.runtime.signals import signals_interrupt
 
 COUNT = 20
@@ -33,12 +33,14 @@ _MOST = 1_000_000
 Result = tuple[int, list[str]]
 
 
-def review(folder: Path, options: Options, say: Callable[[str], object], prepare: Callable[[], Prepared]) -> Result:
+def review(
+    folder: Path, options: ReviewOptions, say: Callable[[str], object], prepare: Callable[[], Prepared]
+) -> Result:
     """Run the command on the run in `folder`. Return the exit code and the closing lines.
 
     `prepare` reads the task of the run, which corrections are checked against.
     """
-    store = Store(folder, say)
+    store = AnswerStore(folder, say)
     try:
         if options.agreement:
             record, lines = figures.agreement(store.reader)
@@ -54,7 +56,7 @@ def review(folder: Path, options: Options, say: Callable[[str], object], prepare
         store.close()
 
 
-def _with_samples(store: Store, folder: Path, options: Options, prepare: Callable[[], Prepared]) -> Result:
+def _with_samples(store: AnswerStore, folder: Path, options: ReviewOptions, prepare: Callable[[], Prepared]) -> Result:
     accepted = Accepted.read(store.reader)
     if not accepted.samples:
         raise RunFolderError(f"{folder}: the run has no accepted samples yet; review them when it has some")
@@ -69,7 +71,7 @@ def _with_samples(store: Store, folder: Path, options: Options, prepare: Callabl
     return _session(accepted, store, folder, options, correct)
 
 
-def _new_batch(accepted: Accepted, store: Store, folder: Path, options: Options) -> list[str]:
+def _new_batch(accepted: Accepted, store: AnswerStore, folder: Path, options: ReviewOptions) -> list[str]:
     """Make a batch of samples that are in no other batch and that nobody has answered, and assign it to people."""
     people, method = options.people, str(options.sample)
     made = batches.read(folder)
@@ -100,7 +102,9 @@ def _new_batch(accepted: Accepted, store: Store, folder: Path, options: Options)
     return [*lines, "each of them answers with", *(command(folder, "--annotator", name) for name in people)]
 
 
-def _session(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector) -> Result:
+def _session(
+    accepted: Accepted, store: AnswerStore, folder: Path, options: ReviewOptions, correct: Corrector
+) -> Result:
     """Ask one person about the samples assigned to them, or about the disagreements of others."""
     answers = store.reader.people_answers()
     deciding = options.adjudicate is not None
@@ -122,9 +126,9 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
             raise RunFolderError(f"{folder / batches.NAME}: the run has no sample '{strange[0]}'; restore the file")
         empty = f"{name} has answered everything"
     if not samples:
-        return ExitCode.OK, [f"{empty} in {relative(folder)}", *standing(store.reader, folder)]
-    plan = Plan(samples, in_force(folder), role, correct)
-    labelling = Labelling(web=options.web, port=options.port, annotator=name, count=options.count or _MOST)
+        return ExitCode.OK, [f"{empty} in {relative(folder)}", *disagreement_lines(store.reader, folder)]
+    plan = ReviewTerms(samples, in_force(folder), role, correct)
+    labelling = LabelOptions(web=options.web, port=options.port, annotator=name, count=options.count or _MOST)
     asking = accepted.asking(answers, name, labelling, store.put, plan)
     with signals_interrupt():
         code = asked(asking, options.web, options.port)
@@ -136,7 +140,7 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
         option = "--adjudicate" if deciding else "--annotator"
         web = ["--web"] if options.web else []
         return code, [*lines, f"{rest} left; go on with", command(folder, option, name, *web)]
-    return code, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, labelling))]
+    return code, [*lines, *(disagreement_lines(store.reader, folder) or next_step(store.reader, folder, labelling))]
 
 
 def _nothing_to_decide(answers: Sequence[PersonAnswer], reader: Reader, folder: Path) -> list[str]:
@@ -146,10 +150,10 @@ def _nothing_to_decide(answers: Sequence[PersonAnswer], reader: Reader, folder: 
         return [said, *figures.state_lines(folder, figures.state(folder, reader))[-2:]]
     shared = sum(len(given) > 1 for given in by_sample(ordinary(answers)).values())
     why = "no disagreement is open" if shared else "no sample has answers of two people yet"
-    return [f"there is nothing to adjudicate in {relative(folder)}: {why}", *next_step(reader, folder, Labelling())]
+    return [f"there is nothing to adjudicate in {relative(folder)}: {why}", *next_step(reader, folder, LabelOptions())]
 
 
-def _majority(store: Store, folder: Path) -> list[str]:
+def _majority(store: AnswerStore, folder: Path) -> list[str]:
     answers = store.reader.people_answers()
     if not adjudicate.disputed(answers):
         return _nothing_to_decide(answers, store.reader, folder)
@@ -163,4 +167,4 @@ def _majority(store: Store, folder: Path) -> list[str]:
             f"{plural(len(ties), 'sample')} without a majority; a third person decides:",
             deciding(folder, 0),
         ]
-    return [*lines, *next_step(store.reader, folder, Labelling())]
+    return [*lines, *next_step(store.reader, folder, LabelOptions())]

@@ -1,4 +1,4 @@
-"""Make the annotation guide of a task, or of a run with what its people and its models were unsure about."""
+"""Make the annotation guide of a task, or of a run, with the samples about which its people or its models were unsure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def of_run(folder: Path) -> Guide:
 
 
 def _disputed(reader: Reader, accepted: Accepted) -> list[Disputed]:
-    """Return the samples with different answers, the latest answered first, each with what decided it."""
+    """Return the samples with different answers, the latest answered first, each with its decision."""
     answers = reader.people_answers()
     decisions = settled(answers)
     latest = {key: max(one.at for one in given) for key, given in by_sample(answers).items()}

@@ -10,7 +10,7 @@ TOOLS = ("label-studio", "argilla", "doccano")
 
 
 @dataclass(frozen=True)
-class Options:
+class ReviewOptions:
     """Hold the options of `synthgen review`. Raise InputError for options that exclude or need each other."""
 
     sample: str | None = None

@@ -14,18 +14,18 @@ from synthgen.annotate.in_force import HTML, MARKDOWN, in_force
 from synthgen.annotate.label_studio_api import Server
 from synthgen.errors import InputError, RunFolderError
 from synthgen.labels.exchange import changed, check_annotator
-from synthgen.labels.inbox import Change, Store
+from synthgen.labels.inbox import AnswerStore, Change
 from synthgen.ledger import Reader
 from synthgen.ledger.durable import read_json, write_files, write_json
 from synthgen.records import Correction, Json, PersonAnswer
 from synthgen.report.tables import as_bytes, utf8
-from synthgen.run.going_on import relative
+from synthgen.run.continuation import relative
 from synthgen.run.labelling.accepted import Accepted
 from synthgen.run.labelling.closing import next_step
-from synthgen.run.labelling.options import Options as Labelling
-from synthgen.run.reviewing.closing import command, plural, standing
+from synthgen.run.labelling.options import LabelOptions
+from synthgen.run.reviewing.closing import command, disagreement_lines, plural
 from synthgen.run.reviewing.corrections import Corrector
-from synthgen.run.reviewing.options import Options
+from synthgen.run.reviewing.options import ReviewOptions
 
 _PROJECT = "label_studio.json"
 """File in the guide's folder that remembers the project of a server."""
@@ -51,7 +51,7 @@ def _people(folder: Path) -> dict[str, list[str]]:
 # -- to a tool ------------------------------------------------------------------------------------
 
 
-def write(accepted: Accepted, store: Store, folder: Path, options: Options) -> list[str]:
+def write(accepted: Accepted, store: AnswerStore, folder: Path, options: ReviewOptions) -> list[str]:
     """Write the samples of all batches for a tool, as files or through its API. Return the closing lines."""
     people = _people(folder)
     samples = {key: accepted.task.ordered(accepted.samples[key].data) for key in people if key in accepted.samples}
@@ -129,7 +129,7 @@ def _guide(folder: Path, name: str) -> dict[str, bytes]:
 
 def _push(
     accepted: Accepted, samples: Mapping[str, Json], people: Mapping[str, Sequence[str]], made: Layout, folder: Path,
-    options: Options,
+    options: ReviewOptions,
 ) -> list[str]:  # fmt: skip
     """Import the samples into a project of a server; those that it has already are left out."""
     tasks = _tasks(accepted, samples, people, made, folder)
@@ -161,7 +161,9 @@ def _remembered(folder: Path, url: str) -> int | None:
 # -- from a tool ----------------------------------------------------------------------------------
 
 
-def read(accepted: Accepted, store: Store, folder: Path, options: Options, correct: Corrector) -> tuple[int, list[str]]:
+def read(
+    accepted: Accepted, store: AnswerStore, folder: Path, options: ReviewOptions, correct: Corrector
+) -> tuple[int, list[str]]:
     """Read the answers of a tool into the ledger. Return the exit code and the closing lines."""
     given = _answers(accepted, _layout(store.reader), folder, options)
     begun = [f"left out: {one.where}, {one.annotator}: {one.unfinished}" for one in given if one.unfinished]
@@ -184,7 +186,7 @@ def read(accepted: Accepted, store: Store, folder: Path, options: Options, corre
     people = ", ".join(dict.fromkeys(one.annotator for one in found)) or "nobody"
     lines = [f"{plural(len(found), 'answer')} of {people}: {_counted(len(new), len(answers) - len(new), len(made))}"]
     lines += _shortened([*begun, *(f"left out: {text}" for text in refused)])
-    return 0, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, Labelling()))]
+    return 0, [*lines, *(disagreement_lines(store.reader, folder) or next_step(store.reader, folder, LabelOptions()))]
 
 
 def _one_each(found: Sequence[Answered]) -> list[Answered]:
@@ -215,7 +217,7 @@ def _counted(new: int, known: int, corrections: int) -> str:
     return ", ".join([*parts, *([f"{known} known already"] if known else [])])
 
 
-def _answers(accepted: Accepted, made: Layout, folder: Path, options: Options) -> list[Answered]:
+def _answers(accepted: Accepted, made: Layout, folder: Path, options: ReviewOptions) -> list[Answered]:
     samples = {key: accepted.task.ordered(sample.data) for key, sample in accepted.samples.items()}
     unnamed = check_annotator(options.annotator) if options.annotator else None
     if options.url:

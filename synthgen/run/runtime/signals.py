@@ -26,11 +26,11 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, *(() if _NOHUP else (
 
 
 class _Process:
-    """Hold what the signal handlers of this process share."""
+    """Hold the shared state of this process's signal handlers."""
 
     came = False
     """True once a stopping signal has come."""
-    last_words: Callable[[], object] | None = None
+    before_exit: Callable[[], object] | None = None
     depth = 0
 
 
@@ -43,23 +43,23 @@ def interrupted() -> bool:
 
 
 @contextmanager
-def on_signals(first: Callable[[], object], last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """Call `first` at the first stopping signal; at a later SIGINT call `last_words` and end the process.
+def on_signals(first: Callable[[], object], before_exit: Callable[[], object] | None = None) -> Iterator[None]:
+    """Call `first` at the first stopping signal; at a later SIGINT call `before_exit` and end the process.
 
     The exit code is then 5. Both functions run in the main thread between two arbitrary instructions. Contexts may be
     nested; nested contexts count signals together. Any other later signal is ignored, because its sender can still
     kill the process.
     """
 
-    outer = _process.last_words
+    outer = _process.before_exit
     _process.depth += 1
     before = _install(_handler(first))
-    _process.last_words = last_words or outer
+    _process.before_exit = before_exit or outer
     try:
         yield
     finally:
         _process.depth -= 1
-        _process.last_words = outer
+        _process.before_exit = outer
         if not _process.depth:
             _process.came = False
         for number, handler in before.items():
@@ -67,9 +67,9 @@ def on_signals(first: Callable[[], object], last_words: Callable[[], object] | N
 
 
 @contextmanager
-def signals_interrupt(last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first stopping signal. At a later SIGINT call `last_words` and end the process."""
-    with on_signals(_raise, last_words):
+def signals_interrupt(before_exit: Callable[[], object] | None = None) -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first stopping signal. At a later SIGINT call `before_exit` and end the process."""
+    with on_signals(_raise, before_exit):
         yield
 
 
@@ -118,9 +118,9 @@ def _raise() -> NoReturn:
 
 def _leave() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third signal must not call the last words again
-    if _process.last_words is not None:
+    if _process.before_exit is not None:
         with contextlib.suppress(Exception):
-            _process.last_words()
+            _process.before_exit()
     _flushed_exit(ExitCode.INTERRUPTED)
 
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Edges = Callable[[str], tuple[str, str]]
-"""Returns the patterns without width that stand before and behind a word."""
+"""Returns the zero-width patterns that must match before and after a word."""
 
 
 class WordTree:
-    """Search for words between their edges. `words` that begin and end alike share one pattern."""
+    """Search a text for whole words. `edges` returns the patterns that must match before and after a word.
+
+    Words with the same pattern before them share one regular expression.
+    """
 
     def __init__(self, words: Iterable[str], edges: Edges) -> None:
         trees: dict[str, dict[str, dict[str, Any]]] = {}

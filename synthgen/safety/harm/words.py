@@ -1,7 +1,7 @@
 """Find words of word lists in texts, also where letters are replaced, repeated or separated.
 
-glin-profanity has the lists, and undoes the disguises. Its search for the words that are more than a row of letters is
-replaced by a prefix tree, which finds the same ones several times faster.
+glin-profanity has the lists, and normalises disguised spellings. For words that contain other characters than letters,
+a prefix tree replaces its search and finds the same words several times faster.
 """
 
 import re
@@ -19,7 +19,8 @@ LANGUAGES: Mapping[str, str] = {
 
 _DIGITS = 60
 _MANY_DIGITS = re.compile(rf"\d(?:\s*\d){{{_DIGITS},}}")
-"""Digits, also separated ones, that are longer than any word that they could stand for. The package needs time by their square."""
+"""A run of digits, also separated ones, that is longer than any word that it could stand for. The package's time grows
+with the square of its length."""
 
 
 class WordFinder:

@@ -50,7 +50,7 @@ def find(text: str, kinds: Collection[str] = FORMATTED) -> list[Found]:
 
 
 def joined(text: str, found: Iterable[Found], others: Iterable[Found]) -> list[Found]:
-    """Return `found` with what `others` adds: further pieces, and further letters of pieces of the same kind."""
+    """Return `found` extended by `others`: by further pieces, and by further letters of pieces of the same kind."""
     pieces = list(found)
     for other in others:
         crossing = [each for each in pieces if each.start < other.end and other.start < each.end]

@@ -40,7 +40,7 @@ class Presidio:
         }
 
     def __call__(self, text: str) -> list[Found]:
-        """Return what the analyzer finds, in all its languages, the most certain first. Pieces may overlap."""
+        """Return the analyzer's findings in all its languages, the most certain first. Pieces may overlap."""
         found = [
             (-each.score, Found(self._kinds[each.entity_type], each.start, each.end, text[each.start : each.end]))
             for code, entities in self._asked.items()

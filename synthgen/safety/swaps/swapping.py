@@ -88,7 +88,7 @@ def _gendered(word: str, rest: str) -> str | None:
 
 
 def _possessed(rest: str) -> bool:
-    """Return True when the next word is what somebody possesses: no end of a clause, and no word such as `and`."""
+    """Return True when the next word is a thing that somebody possesses: no end of a clause, and no word such as `and`."""
     hit = re.match(r"[ \t]+([A-Za-z]+)", rest)
     return hit is not None and hit[1].lower() not in terms.NOT_POSSESSED
 

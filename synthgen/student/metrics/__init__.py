@@ -5,6 +5,6 @@ corpus metrics such as BLEU too. Metrics of encoders are in `synthgen.student.sc
 """
 
 from synthgen.student.metrics.base import Metric
-from synthgen.student.metrics.choice import NO_JUDGE, WIN_RATE, Choice, chosen
+from synthgen.student.metrics.choice import NO_JUDGE, WIN_RATE, ChosenMetrics, chosen
 
-__all__ = ["NO_JUDGE", "WIN_RATE", "Choice", "Metric", "chosen"]
+__all__ = ["NO_JUDGE", "WIN_RATE", "ChosenMetrics", "Metric", "chosen"]

@@ -59,11 +59,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Share:
-    """Divide what is found in all answers by what they have: a share over all rows. It is NaN if they have nothing."""
+    """Compute the share of items that are found, over the items of all rows. NaN if there are no items."""
 
     name: str
     count: Callable[[Json, str], tuple[int, int]]
-    """Function that returns what an answer has that is found, and all that it has."""
+    """Function that returns the number of an answer's items that are found, and the number of all its items."""
     width: int = 2
 
     def measure(self, rows: Sequence[Json], answers: Sequence[str]) -> Floats:

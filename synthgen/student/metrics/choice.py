@@ -7,7 +7,7 @@ from synthgen.records import Json
 from synthgen.student.metrics import items, squad
 from synthgen.student.metrics.base import Mean, Metric
 from synthgen.student.metrics.grounded import PassAt1, supported, tested
-from synthgen.student.metrics.overlap import Corpus, rouge_mean
+from synthgen.student.metrics.overlap import CorpusMetric, rouge_mean
 from synthgen.student.turns import expected, is_prose, read_target
 from synthgen.tasks.task import Task
 
@@ -23,7 +23,7 @@ NO_JUDGE = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenMetrics:
     """Hold the metrics of answers. The headline may be the perplexity, which needs no answer."""
 
     headline: str
@@ -32,7 +32,7 @@ class Choice:
     """Metrics of the task that are not computed, each with the reason."""
 
 
-def chosen(task: Task) -> Choice:
+def chosen(task: Task) -> ChosenMetrics:
     """Return the metrics that the task names, and those of its kind if it names none or none can be computed."""
     default = DEFAULTS.get(task.kind, _ROUGE[0])
     found: dict[str, Metric | None] = {}
@@ -45,7 +45,7 @@ def chosen(task: Task) -> Choice:
             found[name] = built
     if not found:
         found = {default: None if default == PERPLEXITY else _metric(task, default)}
-    return Choice(next(iter(found)), tuple(metric for metric in found.values() if metric is not None), left)
+    return ChosenMetrics(next(iter(found)), tuple(metric for metric in found.values() if metric is not None), left)
 
 
 def _built(task: Task, name: str) -> Metric | str | None:
@@ -63,7 +63,7 @@ def _metric(task: Task, name: str) -> Metric | None:
         case "rougeL" | "rouge1" | "rouge2":
             return rouge_mean(task, name)
         case "chrf" | "bleu":
-            return Corpus(task, name)
+            return CorpusMetric(task, name)
         case "exact_match":
             return Mean(name, lambda row, answer: _exact(task, row, answer))
         case "f1":

@@ -39,7 +39,7 @@ class _Words:
         return words(text)
 
 
-class Corpus:
+class CorpusMetric:
     """Compute a metric of sacrebleu from the statistics of all rows, as its `corpus_score` does.
 
     `of_row` is the metric's sentence score.

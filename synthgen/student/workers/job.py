@@ -1,4 +1,4 @@
-"""Train as one of several workers: what a worker is given, and what it does.
+"""Define the job of a worker, and train as one of several workers.
 
 A worker of rank 0 writes the checkpoints, and its events for the process that owns the training; see `together`.
 """
@@ -19,9 +19,9 @@ from synthgen.records import Json
 from synthgen.student.checkpoint import Checkpoints, collected_parts
 from synthgen.student.clock import Clock
 from synthgen.student.config import StudentConfig
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
-from synthgen.student.workers.crew import Crew
+from synthgen.student.workers.group import WorkerGroup
 from synthgen.tasks.task import Task
 
 EVENTS, FAILED = "events.jsonl", "failed.json"
@@ -48,7 +48,7 @@ class Job:
 
 
 class Events:
-    """Write what the owner of the training wants to know, one JSON list a line."""
+    """Write events for the process that owns the training, one JSON list a line."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = path.open("a", encoding="utf-8") if path else None
@@ -60,7 +60,7 @@ class Events:
 
 
 class WorkerClock(Clock):
-    """Tell of each step and evaluation."""
+    """Report each step and evaluation as an event."""
 
     def __init__(self, limit: float, events: Events) -> None:
         super().__init__(limit)
@@ -86,13 +86,13 @@ def run(job: Job, rank: int, size: int, on_this_machine: int) -> None:
     events = Events(job.folder / EVENTS if rank == 0 else None)
     try:
         use_all_cores(on_this_machine)
-        crew = _crew(job, rank, size)
+        workers = _worker_group(job, rank, size)
         clock = WorkerClock(job.seconds if rank == 0 else math.inf, events)
-        parts = collected_parts if crew.sharded else None
+        parts = collected_parts if workers.sharded else None
         saved = Checkpoints(job.folder, job.checkpoint_seconds, lambda text: events.say("say", text), rank == 0, parts)
-        place = Place(job.logs, job.report_to, saved, clock, crew)
+        place = TrainingFolders(job.logs, job.report_to, saved, clock, workers)
         probe = (
-            Probe(job.probe.rows, job.probe.every, job.probe.patience, job.probe.after, job.probe.last, crew=crew)
+            Probe(job.probe.rows, job.probe.every, job.probe.patience, job.probe.after, job.probe.last, workers=workers)
             if job.probe
             else None
         )
@@ -109,7 +109,7 @@ def run(job: Job, rank: int, size: int, on_this_machine: int) -> None:
         raise
 
 
-def _crew(job: Job, rank: int, size: int) -> Crew:
+def _worker_group(job: Job, rank: int, size: int) -> WorkerGroup:
     from synthgen.student.kinds import WRITERS
 
     group = None
@@ -117,7 +117,7 @@ def _crew(job: Job, rank: int, size: int) -> Crew:
         from torch.distributed import new_group
 
         group = new_group(backend="gloo")
-    return Crew(rank, size, job.folder, size > 1 and job.cfg.fsdp and job.kind in WRITERS, group)
+    return WorkerGroup(rank, size, job.folder, size > 1 and job.cfg.fsdp and job.kind in WRITERS, group)
 
 
 def _write_down(folder: Path, rank: int, error: Exception) -> None:
@@ -134,8 +134,8 @@ def _write_down(folder: Path, rank: int, error: Exception) -> None:
         print(f"worker {rank}: {error} ({refused})", file=sys.stderr)
 
 
-def spawned(rank: int, job: Job, size: int, meeting: str, cuda: bool) -> None:
-    """Train as one of `size` processes of this machine, which meet through the file `meeting`."""
+def spawned(rank: int, job: Job, size: int, rendezvous: str, cuda: bool) -> None:
+    """Train as one of `size` processes of this machine, which meet through the file `rendezvous`."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), LOCAL_WORLD_SIZE=str(size))
     import torch
@@ -143,7 +143,7 @@ def spawned(rank: int, job: Job, size: int, meeting: str, cuda: bool) -> None:
     if cuda:
         torch.cuda.set_device(rank)
     torch.distributed.init_process_group(
-        "nccl" if cuda else "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size
+        "nccl" if cuda else "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size
     )
     try:
         run(job, rank, size, size)

@@ -34,7 +34,7 @@ def in_processes(job: Job) -> None:
     # The workers are forked from one process that has imported what takes seconds, and has neither threads nor a GPU.
     multiprocessing.set_forkserver_preload(list(_PRELOADED))
     with tempfile.TemporaryDirectory() as folder:
-        arguments = (job, count, str(Path(folder) / "meeting"), bool(gpus))
+        arguments = (job, count, str(Path(folder) / "rendezvous"), bool(gpus))
         try:
             start_processes(spawned, arguments, nprocs=count, start_method="forkserver")  # type: ignore[no-untyped-call]
         except ProcessExitedException as error:

@@ -25,10 +25,10 @@ from synthgen.ledger.durable import read_json
 from synthgen.student.checkpoint import TRAINER, step_of
 from synthgen.student.config import StudentConfig
 from synthgen.student.interrupts import signals_postponed
-from synthgen.student.plan import Place, Plan, Probe
+from synthgen.student.plan import Plan, Probe, TrainingFolders
 from synthgen.student.rows import TrainingRow
 from synthgen.student.workers.config import AUTO, check_divides
-from synthgen.student.workers.crew import STOP
+from synthgen.student.workers.group import STOP
 from synthgen.student.workers.job import EVENTS, FAILED, Job
 from synthgen.tasks.task import Task
 
@@ -41,11 +41,11 @@ _STOP_SECONDS = 120.0
 _KILL_SECONDS = 10.0
 _LOG_SECONDS = 1.0
 Event = list[Any]
-"""The kind of an event, and more of it; see `job.Events`."""
+"""The kind of an event, followed by its values; see `job.Events`."""
 
 
 @dataclass(frozen=True)
-class Together:
+class WorkerTraining:
     """Train a student of one kind and task with workers."""
 
     kind: str
@@ -55,11 +55,13 @@ class Together:
     say: Callable[[str], None]
     log: Path
 
-    def trained(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None) -> Place:
-        """Have the workers train, from the latest checkpoint if there is one. Return the place with what they left.
+    def trained(
+        self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None
+    ) -> TrainingFolders:
+        """Let the workers train, from the latest checkpoint if there is one. Return `place`, marked as trained.
 
         A signal ends them after a step and a checkpoint. Raise WorkersError if one ends in another way; the next call
-        goes on from the last checkpoint.
+        continues from the last checkpoint.
         """
         if not _is_over(place, plan, probe):
             events = place.checkpoints.folder / EVENTS
@@ -67,14 +69,14 @@ class Together:
                 self._follow(self._job(rows, plan, place, probe), place, events)
         return replace(place, trained=True)
 
-    def _job(self, rows: Sequence[TrainingRow], plan: Plan, place: Place, probe: Probe | None) -> Job:
+    def _job(self, rows: Sequence[TrainingRow], plan: Plan, place: TrainingFolders, probe: Probe | None) -> Job:
         return Job(
             self.kind, self.task, self.cfg, self.batch, tuple(rows), plan, probe and replace(probe, losses=[]),
             place.checkpoints.folder.absolute(), place.logs.absolute(), place.report_to, place.checkpoints.seconds,
             place.clock.left(),
         )  # fmt: skip
 
-    def _follow(self, job: Job, place: Place, events: Path) -> None:
+    def _follow(self, job: Job, place: TrainingFolders, events: Path) -> None:
         tail, seen = LogTail(self.log), _Events(events)
         with signals_postponed() as postponed, self._launched(job) as process:
             stopping = 0.0
@@ -94,7 +96,7 @@ class Together:
 
     @contextlib.contextmanager
     def _launched(self, job: Job) -> Iterator["subprocess.Popen[bytes]"]:
-        """Start the workers; end what is left of them when the block ends."""
+        """Start the workers; end those that still run when the block ends."""
         command = [sys.executable, "-m", "synthgen.student.workers.launch"]
         with masked_into(self.log) as (output, pump):
             process = subprocess.Popen(
@@ -110,7 +112,7 @@ class Together:
             _end(process)
             pump.join(_LOG_SECONDS)
 
-    def _tell(self, events: Sequence[Event], place: Place) -> None:
+    def _tell(self, events: Sequence[Event], place: TrainingFolders) -> None:
         for kind, *more in events:
             if kind == "step":
                 place.clock.stepped(*more)
@@ -145,7 +147,9 @@ class _Events:
         return found
 
 
-def workers_for(kind: str, task: Task, cfg: StudentConfig, say: Callable[[str], None], log: Path) -> Together | None:
+def workers_for(
+    kind: str, task: Task, cfg: StudentConfig, say: Callable[[str], None], log: Path
+) -> WorkerTraining | None:
     """Return the workers that the config asks for, or None for a training in this process.
 
     Raise ConfigError for a number of workers that cannot share a batch evenly.
@@ -164,11 +168,11 @@ def workers_for(kind: str, task: Task, cfg: StudentConfig, say: Callable[[str], 
 
         if device_count() < 2:
             return None
-    return Together(kind, task, cfg, batch, say, log)
+    return WorkerTraining(kind, task, cfg, batch, say, log)
 
 
-def _is_over(place: Place, plan: Plan, probe: Probe | None) -> bool:
-    """Return True if a checkpoint has the end of the training, from which another process was killed."""
+def _is_over(place: TrainingFolders, plan: Plan, probe: Probe | None) -> bool:
+    """Return True if a checkpoint is at the end of the training, because an earlier process was killed after it."""
     latest = place.checkpoints.latest()
     if latest is None:
         return False
@@ -181,7 +185,7 @@ def _is_over(place: Place, plan: Plan, probe: Probe | None) -> bool:
 
 @contextlib.contextmanager
 def _cleared(folder: Path) -> Iterator[None]:
-    """Remove what an earlier session left beside the checkpoints, before and after the block."""
+    """Remove the files of an earlier session beside the checkpoints, before and after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     left = [folder / name for name in (EVENTS, FAILED, STOP)]
     for path in left:
@@ -203,7 +207,7 @@ def _failure(folder: Path, tail: LogTail) -> Exception:
         return known(found["text"])
     what = found["what"] if found is not None else "the workers ended before the end of the training"
     return WorkersError(
-        f"student.workers: {tail.last_words(what)}\nThe training keeps its last checkpoint, and the next one goes on from there"
+        f"student.workers: {tail.failure_message(what)}\nThe training keeps its last checkpoint, from which the next one continues"
     )
 
 

@@ -108,7 +108,7 @@ def any_columns() -> Columns:
 
 
 def kinds(schema: Any, root: Json, steps: int = 8) -> frozenset[str] | None:
-    """Return the JSON types that `schema`, a part of `root`, allows; None if it does not tell within `steps` steps."""
+    """Return the JSON types that `schema`, a part of `root`, allows; None if that is not known after `steps` steps."""
     if not isinstance(schema, dict) or not steps:
         return None
     if "type" in schema:

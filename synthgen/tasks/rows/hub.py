@@ -141,7 +141,7 @@ def _rows(dataset: Any, columns: Columns, problems: Problems) -> Iterator[Row]:
 
 
 def _loaded(load: Callable[[], Any], source: object) -> Any:
-    """Return what `load` returns. Turn every failure into an InputError with cause and cure."""
+    """Return the result of `load`. Turn every failure into an InputError with cause and cure."""
     try:
         with _quiet():
             return load()

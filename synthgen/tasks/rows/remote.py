@@ -120,7 +120,10 @@ def fetched_dataset(url: str, what: str, work: Path) -> Path:
 
 
 def kind_of(store: Any, path: str) -> str | None:
-    """Return `file` or `directory`; None where there is nothing. Unlike `isfile`, pass on why a store cannot tell."""
+    """Return `file` or `directory`; None where there is nothing.
+
+    Unlike `isfile`, raise the error of a store that cannot answer.
+    """
     try:
         return str(store.info(path)["type"])
     except FileNotFoundError as error:

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from synthgen.engines.base import EngineContext, LearnedLimits, ModelConfig
 from synthgen.engines.batch.config import BatchConfig
-from synthgen.engines.fake.faults import Fault, Faults
+from synthgen.engines.fake.faults import Faults, InjectedFault
 from synthgen.engines.fake.habits import Habits
 from synthgen.engines.fake.scripted import Writer
-from synthgen.engines.fake.stand_in import Options, StandIn
+from synthgen.engines.fake.stand_in import StandIn, StandInOptions
 from synthgen.engines.http.dialect import DialectConfig
 from synthgen.errors import RetryableError
 from synthgen.records import Completion, Engine, Json, Message, Request, Sampling
@@ -74,8 +74,8 @@ def bench(tmp_path: Path) -> StartBench:
     async def start(
         *faults: Json, seconds: float = 0.05, habits: list[tuple[str, str]] | None = None, key: str | None = None
     ) -> AsyncIterator[Bench]:
-        options = Options(None, key, 0, 0.0, None, 1, batch_seconds=seconds)
-        told = Faults([Fault(**fault) for fault in faults], 1, 0)
+        options = StandInOptions(None, key, 0, 0.0, None, 1, batch_seconds=seconds)
+        told = Faults([InjectedFault(**fault) for fault in faults], 1, 0)
         server = StandIn(options, Writer(0), told, Habits(habits or [], 0))
         runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
         await runner.setup()

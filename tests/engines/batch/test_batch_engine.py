@@ -228,7 +228,7 @@ async def test_a_refused_parameter_is_left_out_of_the_next_batch(bench: "StartBe
     assert "refuses priority" in host.told("endpoint_dialect")
 
 
-async def test_lines_that_nobody_asked_for_are_ignored_and_told(bench: "StartBench") -> None:
+async def test_lines_that_nobody_asked_for_are_ignored_and_reported(bench: "StartBench") -> None:
     async with bench({"kind": "line_strangers"}) as host, host.engine() as engine:
         await engine.complete(generating(0))
     assert "3 lines of file-2 answer no request of it" in host.told("batch_file")
@@ -242,7 +242,7 @@ async def test_a_result_file_that_is_cut_off_is_fetched_again(bench: "StartBench
 
 
 @pytest.mark.slow
-async def test_what_a_cut_file_has_is_used_and_the_lost_answers_are_asked_for_again(bench: "StartBench") -> None:
+async def test_the_answers_in_a_cut_file_are_used_and_the_lost_ones_are_asked_for_again(bench: "StartBench") -> None:
     async with bench({"kind": "output_cut", "count": 3}) as host, host.engine() as engine:
         found = await outcomes(*(engine.complete(generating(number)) for number in range(5)))
         lost = [number for number, each in enumerate(found) if isinstance(each, RetryableError)]
@@ -328,7 +328,7 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, object], words: str
         BatchConfig(**{"urls": ["http://a/v1"], "model": "m", **settings})  # type: ignore[arg-type]
 
 
-def test_what_answers_at_once_keeps_the_address_and_the_dialect() -> None:
+def test_the_config_for_requests_answered_at_once_keeps_address_and_dialect() -> None:
     chat = BatchConfig(urls=["http://a/v1"], model="m", extra_body={"x": 1}).at_once()
     assert (chat.kind, chat.urls, chat.extra_body) == ("openai", ["http://a/v1"], {"x": 1})
     assert not chat.capabilities.answers_late

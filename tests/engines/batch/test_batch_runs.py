@@ -109,14 +109,14 @@ def test_a_run_killed_in_the_middle_of_a_batch_is_resumed_and_nothing_is_asked_t
     assert dispatch(["resume", "out"]) == 0
     assert accepted() == 40
     assert max(asked(server).values()) == 1
-    assert dispatch(words(stand_in(batch_seconds=0.05), 40, out="undisturbed")) == 0
+    assert dispatch(words(stand_in(batch_seconds=0.05), 40, out="uninterrupted")) == 0
     samples = "SELECT data FROM samples ORDER BY position"
-    assert query(samples) == query(samples, "undisturbed")
+    assert query(samples) == query(samples, "uninterrupted")
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.thorough
-def test_an_interrupted_run_leaves_its_batch_at_the_host_and_says_how_to_go_on(stand_in: "StartServer") -> None:
+def test_an_interrupted_run_leaves_its_batch_at_the_host_and_says_how_to_continue(stand_in: "StartServer") -> None:
     server = stand_in(batch_seconds=20)
     process = started(words(server, 20))
     wait_for_batch(1)

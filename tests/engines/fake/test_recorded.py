@@ -52,7 +52,7 @@ async def test_a_request_that_no_reply_fits_is_refused(replies: Replies) -> None
         ("text: The soup was cold. Is it about food? Answer yes or no.", ("no", "yes"), "yes"),
     ],
 )
-def test_a_judge_finds_what_the_file_says(replies: Replies, question: str, options: tuple[str, ...], best: str) -> None:
+def test_a_judge_answers_as_the_file_says(replies: Replies, question: str, options: tuple[str, ...], best: str) -> None:
     answer = replies.answer(question, options)
     assert answer is not None
     assert max(answer, key=lambda option: answer[option]) == best

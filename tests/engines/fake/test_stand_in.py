@@ -168,7 +168,7 @@ async def test_flags_of_vllm_are_taken(stand_in: "StartServer", http: aiohttp.Cl
         ({"kind": "truncated"}, json.JSONDecodeError),
     ],
 )
-async def test_a_fault_meets_the_request(
+async def test_a_fault_affects_the_request(
     fault: dict[str, Any], error: type[Exception], stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
     server = stand_in({**fault, "after": 1, "count": 1})
@@ -187,7 +187,7 @@ async def test_a_fault_meets_the_request(
         ({"kind": "busy", "value": 2}, 429, "2"),
     ],
 )
-async def test_an_http_error_comes_as_often_as_told(
+async def test_an_http_error_occurs_as_often_as_configured(
     fault: dict[str, Any], status: int, header: str | None, stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
     server = stand_in({**fault, "count": 2})
@@ -198,7 +198,7 @@ async def test_an_http_error_comes_as_often_as_told(
     assert seen == [(status, header), (status, header), (200, None)]
 
 
-async def test_a_share_of_the_requests_is_struck_the_same_for_a_seed(
+async def test_the_same_seed_gives_faults_to_the_same_requests(
     stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
     async def struck(server: "Server") -> list[int]:
@@ -293,7 +293,7 @@ def test_a_fault_can_be_of_the_first_starts_only(tmp_path: Any) -> None:
         ('[{"kind": "oom"}]', "oom needs a number"),
     ],
 )
-def test_a_fault_that_cannot_be_is_named(faults: str, words: str) -> None:
+def test_an_invalid_fault_is_named(faults: str, words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("[", r"\[")):
         parse(faults)
 
@@ -315,7 +315,7 @@ def test_a_fault_limited_to_the_first_starts_needs_the_file_that_counts_starts()
         ("busy=0", {}, 429, "Too many requests"),
     ],
 )
-async def test_a_habit_refuses_in_the_words_of_real_servers(
+async def test_a_habit_refuses_with_the_messages_of_real_servers(
     habit: str, fields: dict[str, Any], status: int, words: str, stand_in: "StartServer", http: aiohttp.ClientSession
 ) -> None:
     async with http.post(f"{stand_in(habit=[habit]).url}/chat/completions", json=body(**fields)) as response:
@@ -323,7 +323,7 @@ async def test_a_habit_refuses_in_the_words_of_real_servers(
         assert words in await response.text()
 
 
-def test_a_habit_that_is_none_is_named() -> None:
+def test_an_unknown_habit_is_named() -> None:
     with pytest.raises(ValueError, match="unknown habit 'lazy'; use one of busy, "):
         parse_habit("lazy")
     with pytest.raises(ValueError, match="busy needs a value: busy=VALUE"):

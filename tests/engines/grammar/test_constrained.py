@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from synthgen.engines.grammar.constrained import Constraint, Free, Mask, Row, draw, top_logprobs
+from synthgen.engines.grammar.constrained import ConstrainedReply, Constraint, Free, Mask, draw, top_logprobs
 from synthgen.records import Grammar, Request, Sampling
 
 END = 3
@@ -78,11 +78,13 @@ class Scripted:
         del self._allowed[0]
 
 
-def row(constraint: Constraint, grammar: bool, **sampling: float) -> Row:
+def row(constraint: Constraint, grammar: bool, **sampling: float) -> ConstrainedReply:
     any_grammar = Grammar(kind="regex", spec="stands for the constraint") if grammar else None
     request = Request(id="r", messages=(), grammar=any_grammar, sampling=Sampling(temperature=0, **sampling))
     ends = frozenset({END})
-    return Row(request, [], constraint, ends, np.random.default_rng(0), lambda: False, constraint.allowed())
+    return ConstrainedReply(
+        request, [], constraint, ends, np.random.default_rng(0), lambda: False, constraint.allowed()
+    )
 
 
 SCORES = np.array([0.0, 1.0, 2.0, 5.0], dtype=np.float32)

@@ -16,7 +16,14 @@ from aiohttp.test_utils import TestServer
 
 from synthgen.engines.grammar.schema import choice
 from synthgen.engines.http.dialect import VLLM, Dialect
-from synthgen.engines.http.endpoint import BusyError, Endpoint, Manners, OverloadedError, UnfitError, UnreachableError
+from synthgen.engines.http.endpoint import (
+    BusyError,
+    Endpoint,
+    OverloadedError,
+    RequestSettings,
+    UnfitError,
+    UnreachableError,
+)
 from synthgen.errors import FatalRequestError, RetryableError
 from synthgen.records import Completion, Grammar, Message, Request, Sampling
 
@@ -93,9 +100,9 @@ OTHER = Dialect(schema="json_schema", choice="none", bad_words=False, priority=F
 
 
 def endpoint_at(
-    server: StandIn, timeout: float = 5.0, key: str | None = None, dialect: Dialect = VLLM, **manners: Any
+    server: StandIn, timeout: float = 5.0, key: str | None = None, dialect: Dialect = VLLM, **settings: Any
 ) -> Endpoint:
-    return Endpoint(server.url, "m", key, Manners(timeout, **manners), dialect)
+    return Endpoint(server.url, "m", key, RequestSettings(timeout, **settings), dialect)
 
 
 async def ask(server: StandIn, sent: Request | None = None, **changes: Any) -> Completion:
@@ -309,7 +316,9 @@ async def test_json_is_found_in_what_a_model_wrote(text: str, found: str, finish
         (content('{"a"', "length"), "length"),
     ],
 )
-async def test_answers_that_are_none_say_why(choice_: dict[str, Any], finish: str, server: StandIn) -> None:
+async def test_an_unusable_answer_has_the_reason_as_its_finish_reason(
+    choice_: dict[str, Any], finish: str, server: StandIn
+) -> None:
     server.answers(200, json.dumps({**HELLO, "choices": [choice_]}))
     assert (await ask(server, request(JSON_GRAMMAR))).finish_reason == finish
 
@@ -439,7 +448,7 @@ async def test_a_refusal_that_names_a_parameter_is_learnt_once_and_no_request_is
         return await server.hello()
 
     server.reply = picky
-    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lessons.append)
+    endpoint = Endpoint(server.url, "m", None, RequestSettings(5.0), VLLM, lessons.append)
     sent = [endpoint.complete(request(min_p=0.1, seed=number)) for number in range(4)]
     assert [completion.text for completion in await asyncio.gather(*sent)] == ["sport"] * 4
     before = len(server.bodies)
@@ -451,7 +460,7 @@ async def test_a_refusal_that_names_a_parameter_is_learnt_once_and_no_request_is
 
 async def test_a_prompt_that_is_too_long_teaches_nothing(server: StandIn) -> None:
     server.answers(400, "'max_tokens' is too large: 256. This model's maximum context length is 4096 tokens")
-    endpoint = Endpoint(server.url, "m", None, Manners(5.0), VLLM, lambda _: None)
+    endpoint = Endpoint(server.url, "m", None, RequestSettings(5.0), VLLM, lambda _: None)
     with pytest.raises(FatalRequestError, match="is too large"):
         await endpoint.complete(request())
     await endpoint.aclose()
@@ -469,7 +478,7 @@ async def test_a_refusal_is_final_and_keeps_the_servers_words(status: int, serve
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 503])
-async def test_a_busy_or_broken_server_may_be_asked_again(status: int, server: StandIn) -> None:
+async def test_a_busy_or_broken_server_is_retryable(status: int, server: StandIn) -> None:
     server.answers(status, "later")
     with pytest.raises(RetryableError, match=f"answered {status}: later"):
         await ask(server)
@@ -530,7 +539,7 @@ async def test_an_account_without_credit_is_not_busy(server: StandIn) -> None:
         await ask(server)
 
 
-async def test_no_answer_in_time_may_be_asked_again(server: StandIn) -> None:
+async def test_no_answer_in_time_is_retryable(server: StandIn) -> None:
     async def never() -> web.Response:
         await asyncio.sleep(30)
         return web.Response()
@@ -547,15 +556,15 @@ async def test_no_seed_is_sent_to_an_endpoint_that_is_set_to_get_none(server: St
     assert "seed" not in server.bodies[0]
 
 
-async def test_a_refused_connection_may_be_asked_again(unused_tcp_port: int) -> None:
+async def test_a_refused_connection_is_retryable(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}/v1"
-    endpoint = Endpoint(url, "m", None, Manners(5.0))
+    endpoint = Endpoint(url, "m", None, RequestSettings(5.0))
     with pytest.raises(UnreachableError, match=f"{url}: Cannot connect: .*refused"):
         await endpoint.complete(request())
     await endpoint.aclose()
 
 
-async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> None:
+async def test_a_broken_connection_is_retryable(server: StandIn) -> None:
     async def hang_up() -> web.Response:
         raise asyncio.CancelledError
 
@@ -582,7 +591,7 @@ async def test_a_connection_that_breaks_may_be_asked_again(server: StandIn) -> N
         '{"content": [{"top_logprobs": [{"token": "x", "logprob": [1]}]}]}}]}',
     ],
 )
-async def test_a_body_that_is_no_completion_may_be_asked_again(body: str, server: StandIn) -> None:
+async def test_a_body_that_is_no_completion_is_retryable(body: str, server: StandIn) -> None:
     server.answers(200, body)
     with pytest.raises(RetryableError, match="an answer that is not a chat completion"):
         await ask(server)

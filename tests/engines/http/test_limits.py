@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from synthgen.engines.http.limits import Limit, Pace
+from synthgen.engines.http.limits import Limit, RateLimit
 
 
 class Clock:
@@ -149,7 +149,7 @@ def test_refusals_without_an_answer_between_them_make_the_pauses_longer() -> Non
 
 def test_requests_and_tokens_a_minute_are_spread_over_it() -> None:
     clock = Clock()
-    pace = Pace(120, 6000, clock)
+    pace = RateLimit(120, 6000, clock)
     sent = 0
     while clock.now < 160:
         while pace.wait() == 0:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from synthgen.engines.base import ModelConfig
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import VLLM, Dialect, DialectConfig, blamed, changed, in_words, without
-from synthgen.engines.http.line import Line
 from synthgen.engines.http.questions import find_out
+from synthgen.engines.http.waiting_queue import WaitingQueue
 from synthgen.errors import ConfigError, FatalRequestError, RetryableError
 from synthgen.records import Completion, Json, Request
 
@@ -31,13 +31,13 @@ class Server:
         self._text = text
         self._logprobs = logprobs
         self._listed = listed or []
-        self._speller = Speller("m", {})
+        self._body_writer = BodyWriter("m", {})
 
-    def spell(self, request: Request, dialect: Dialect) -> Json:
-        return self._speller.body(request, dialect)
+    def request_body(self, request: Request, dialect: Dialect) -> Json:
+        return self._body_writer.body(request, dialect)
 
     async def attempt(self, request: Request, dialect: Dialect) -> Completion | FatalRequestError:
-        body = self.spell(request, dialect)
+        body = self.request_body(request, dialect)
         self.bodies.append(body)
         if (words := self._refuses(body)) is not None:
             return FatalRequestError(f"answered 400: {words}")
@@ -50,7 +50,7 @@ class Server:
         return self._listed
 
     @asynccontextmanager
-    async def meeting(self) -> Any:
+    async def accepting_any_model(self) -> Any:
         yield
 
 
@@ -78,7 +78,7 @@ async def test_a_server_that_does_not_say_what_it_refuses_is_asked_for_each_thin
     assert (await found(Server(silent("max_tokens")))).token_key == "max_completion_tokens"
 
 
-async def test_a_server_that_refuses_a_greeting_is_of_no_use() -> None:
+async def test_a_server_that_refuses_a_plain_request_is_unusable() -> None:
     with pytest.raises(FatalRequestError, match="Bad request"):
         await found(Server(lambda _: "Bad request"))
 
@@ -195,7 +195,7 @@ def test_a_dialect_key_out_of_range_is_named() -> None:
 
 async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_the_first() -> None:
     free: list[str] = []
-    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    line: WaitingQueue[str] = WaitingQueue(lambda: free.pop() if free else None, free.append, lambda: None)
     order: list[str] = []
 
     async def want(name: str, priority: int, slot: int) -> None:
@@ -215,7 +215,7 @@ async def test_places_go_to_the_most_urgent_then_to_the_earliest_slot_then_to_th
 
 async def test_a_place_that_came_too_late_is_given_back() -> None:
     free: list[str] = []
-    line: Line[str] = Line(lambda: free.pop() if free else None, free.append, lambda: None)
+    line: WaitingQueue[str] = WaitingQueue(lambda: free.pop() if free else None, free.append, lambda: None)
     waiting = asyncio.create_task(line.wait(line.turn(0)))
     await asyncio.sleep(0)
     free.append("place")
@@ -258,7 +258,9 @@ def no_effort(body: Json) -> str | None:
         (Thinker(lambda _: True, silent("reasoning_effort")), ("always", "none", "none")),
     ],
 )
-async def test_a_model_that_thinks_is_told_in_each_way_not_to(server: Thinker, switch: tuple[str, str, str]) -> None:
+async def test_a_thinking_model_is_told_in_each_known_way_not_to_think(
+    server: Thinker, switch: tuple[str, str, str]
+) -> None:
     dialect = await found(server)
     assert (dialect.thinks, dialect.thinking, dialect.least_effort) == switch
     assert dialect.thinking_budget
@@ -272,7 +274,7 @@ async def test_a_model_that_thinks_when_asked_to_is_asked_to() -> None:
     assert (dialect.thinks, dialect.thinking) == ("by_default", "reasoning_effort")
 
 
-async def test_a_model_that_shows_no_thinking_is_told_of_where_it_should_think() -> None:
+async def test_a_model_that_shows_no_thinking_is_reported_where_it_should_think() -> None:
     server = Server(lambda _: None)
     await found(server, thinking="on")
     assert "shows no thinking" in server.hint

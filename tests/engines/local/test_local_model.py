@@ -80,7 +80,7 @@ def test_an_unfinished_turn_is_left_open(model: LocalModel) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_computes_what_its_requests_would_alone(model: LocalModel) -> None:
+def test_a_batch_computes_the_same_as_single_requests(model: LocalModel) -> None:
     requests = [ask("a"), ask("a question much longer than the others are"), ask("b c d", max_tokens=5)]
     alone = [answers(model, request)[0] for request in requests]
     for one, same in zip(alone, answers(model, *requests), strict=True):
@@ -105,7 +105,7 @@ def test_prompt_and_reply_must_fit_the_context(model: LocalModel) -> None:
         model.row(ask("a", max_tokens=250), lambda: False)
 
 
-def test_barred_texts_are_barred_at_the_start_and_behind_a_blank(model: LocalModel, folder: Path) -> None:
+def test_words_are_barred_at_the_start_and_after_a_space(model: LocalModel, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     encode = AutoTokenizer.from_pretrained(folder).encode

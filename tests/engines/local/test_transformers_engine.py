@@ -121,7 +121,7 @@ async def test_requests_of_different_grammars_share_a_batch(engine: Transformers
 
 @real
 @pytest.mark.slow
-async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersEngine) -> None:
+async def test_a_batch_gives_the_same_answers_as_single_requests(engine: TransformersEngine) -> None:
     questions = ["Short?", "A question that is a good deal longer than the others are, isn't it?", "And then?"]
     requests = [ask(text, choice(["yes", "no", "perhaps"]), max_tokens=1, logprobs=9) for text in questions]
     alone = [await engine.complete(request) for request in requests]
@@ -135,7 +135,7 @@ async def test_a_batch_answers_as_its_requests_would_alone(engine: TransformersE
 
 @real
 @pytest.mark.slow
-async def test_a_row_goes_on_when_its_neighbours_are_done(engine: TransformersEngine) -> None:
+async def test_a_row_continues_when_its_neighbours_are_done(engine: TransformersEngine) -> None:
     def requests(count: int) -> list[Request]:
         shorts = [ask(f"Short {n}.", Grammar(kind="regex", spec="[a-z]"), max_tokens=12) for n in range(count)]
         return [*shorts, ask("Greek letters.", Grammar(kind="regex", spec="[a-z ]{40}"), max_tokens=12, temperature=0)]

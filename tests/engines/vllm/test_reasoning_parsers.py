@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from synthgen.engines.grammar.schema import choice
-from synthgen.engines.http.body import Speller
+from synthgen.engines.http.body import BodyWriter
 from synthgen.engines.http.dialect import VLLM, changed
 from synthgen.engines.http.reading import completion
 from synthgen.records import Message, Request, Sampling
@@ -32,7 +32,7 @@ def sent(thinking: bool | None) -> dict[str, Any]:
     )  # fmt: skip
     import orjson
 
-    return dict(orjson.loads(orjson.dumps(Speller("m", {}).body(asked, THINKS))))
+    return dict(orjson.loads(orjson.dumps(BodyWriter("m", {}).body(asked, THINKS))))
 
 
 def parser(name: str, tokenizer: Any, body: dict[str, Any]) -> Any:

@@ -46,8 +46,8 @@ class Server:
         if not self.death.done():
             self.death.set_result(error)
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        hear(self.limit)
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        callback(self.limit)
 
     async def aclose(self) -> None:
         self.closed = True

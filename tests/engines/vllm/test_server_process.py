@@ -148,14 +148,14 @@ def run(script: str, folder: Path) -> ServerProcess:
 def test_the_quoted_errors_are_of_this_process_and_not_of_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "engine.log").write_text("ValueError: of an earlier life\n")
     process = run("print('INFO up'); raise RuntimeError('no such model')", tmp_path)
-    words = process.last_words("it did not start").splitlines()
+    words = process.failure_message("it did not start").splitlines()
     assert words == [f"it did not start; the end of {tmp_path / 'engine.log'}:", "  RuntimeError: no such model"]
     process.stop()
     assert not (tmp_path / "engine.pid").exists()
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "missing_resource"),
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.96 GiB.", "memory"),
         ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`", "memory"),
@@ -166,9 +166,9 @@ def test_the_quoted_errors_are_of_this_process_and_not_of_an_earlier_one(tmp_pat
     ],
 )
 def test_a_missing_system_library_is_read_from_the_servers_log(
-    line: str, complaint: str | None, tmp_path: Path
+    line: str, missing_resource: str | None, tmp_path: Path
 ) -> None:
     (tmp_path / "engine.log").write_text("CUDA out of memory, in an earlier life\n")
     process = run(f"print({line!r})", tmp_path)
-    assert process.complaint() == complaint
+    assert process.missing_resource() == missing_resource
     process.stop()

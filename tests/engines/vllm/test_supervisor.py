@@ -237,8 +237,8 @@ class Paced(Mortal):
         super().__init__()
         self.limit = limit
 
-    def on_limit(self, hear: Callable[[int], None]) -> None:
-        hear(self.limit)
+    def on_limit(self, callback: Callable[[int], None]) -> None:
+        callback(self.limit)
 
 
 async def test_the_in_flight_limit_of_a_new_engine_replaces_that_of_the_dead_one() -> None:

@@ -21,7 +21,7 @@ from synthgen.engines.vllm import engine_child, supervisor
 from synthgen.engines.vllm import inprocess as vllm_inprocess
 from synthgen.engines.vllm.engine_log import LogTail
 from synthgen.engines.vllm.inprocess import VllmInprocess, VllmInprocessConfig
-from synthgen.engines.vllm.library import Meter, Vllm
+from synthgen.engines.vllm.library import CoreStatistics, Vllm
 from synthgen.engines.vllm.supervisor import Supervisor
 from synthgen.errors import ConfigError, EngineDeadError, EngineDiedError, EngineGoneError, RetryableError
 from synthgen.errors import FatalRequestError as Fatal
@@ -117,7 +117,9 @@ def engine(
     def params(keywords: dict[str, Any], logprobs: int | None, grammar: dict[str, Any] | None) -> Any:
         return keywords | {"logprobs": logprobs, "structured_outputs": grammar}
 
-    vllm = Vllm(llm, params, defaults or {}, (RefusedError,), (CoreDeadError,), (FailedError,), tail, _lora, [Meter()])
+    vllm = Vllm(
+        llm, params, defaults or {}, (RefusedError,), (CoreDeadError,), (FailedError,), tail, _lora, [CoreStatistics()]
+    )
     return VllmInprocess(VllmInprocessConfig(in_flight=200, **knobs), vllm, adapters)
 
 
@@ -230,7 +232,7 @@ async def test_messages_that_the_chat_template_refuses_are_fatal(llm: FakeLLM, t
 
 
 @pytest.mark.parametrize("answer", [FailedError("a batch failed"), output("half a sen", "abort"), output("", "error")])
-async def test_a_failed_request_may_be_asked_again(answer: Any, llm: FakeLLM, tmp_path: Path) -> None:
+async def test_a_failed_request_is_retryable(answer: Any, llm: FakeLLM, tmp_path: Path) -> None:
     llm.answer = lambda _: answer
     with pytest.raises(RetryableError):
         await engine(llm, tmp_path).complete(request())
@@ -337,7 +339,7 @@ async def test_the_limit_follows_what_the_engine_says_of_its_load(
 
 
 def test_the_load_meter_keeps_the_newest_gauges_and_sums_the_counters() -> None:
-    meter = Meter()
+    meter = CoreStatistics()
     for running in (3, 7):
         cache = SimpleNamespace(queries=10, hits=4)
         scheduler = SimpleNamespace(
@@ -399,7 +401,7 @@ async def test_out_of_memory_the_batch_is_halved_once(tmp_path: Path, monkeypatc
         async def run(self, _say: Callable[[str], None]) -> Vllm:
             raise EngineDeadError("vLLM did not start")
 
-        def complaint(self) -> str:
+        def missing_resource(self) -> str:
             return "memory"
 
     monkeypatch.setattr(vllm_inprocess, "Launch", Launch)

@@ -66,7 +66,7 @@ def test_each_event_allows_its_own_roles(verdict: Callable[..., Verdict]) -> Non
     assert found.details == {"field": "events[1].arguments[0].role", "value": "employer", "by": "attack"}
 
 
-def test_a_value_that_is_no_text_decides_as_its_json(verdict: Callable[..., Verdict]) -> None:
+def test_a_value_that_is_no_text_is_compared_as_its_json(verdict: Callable[..., Verdict]) -> None:
     check = {"kind": "allowed", "field": "grade", "by": "passed", "values": {True: [1, 2], "false": [3]}}
     assert verdict(check, passed=True, grade=2).outcome == "pass"
     assert verdict(check, passed=False, grade=2).reason == "not_allowed"

@@ -1,4 +1,4 @@
-"""Compare a run whose engine dies again and again with an undisturbed run."""
+"""Compare a run whose engine dies again and again with an uninterrupted run."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -72,7 +72,7 @@ def test_slots_of_a_group_share_the_samples_and_the_beginning_of_the_prompt(
     assert lines[-4:] == [f"{name.capitalize()}: {chosen[name]}" for name in FOUR_BY_FIVE]
 
 
-def test_it_shows_what_few_shot_shows(strategy: Attributes, task: Task, pool: Pool) -> None:
+def test_attributes_shows_the_samples_that_few_shot_shows(strategy: Attributes, task: Task, pool: Pool) -> None:
     fewshot = FewShot(FewShotConfig(), prompting(task))
     for number in range(5):
         own = strategy.plan(group(number, 0, 1), random.Random(number), pool)
@@ -152,7 +152,7 @@ def test_a_run_of_300_slots_asks_for_all_pairs_evenly_alone_and_in_a_mix(
     assert max(pairs.values()) <= 2 * min(pairs.values())
 
 
-def test_a_resumed_mix_goes_on_with_the_combinations_after_those_of_earlier_sessions(task: Task, pool: Pool) -> None:
+def test_a_resumed_mix_continues_with_the_combinations_after_those_of_earlier_sessions(task: Task, pool: Pool) -> None:
     def mix() -> Mix:
         return Mix([Attributes(AttributesConfig(), prompting(task), 0)], {"attributes": 1.0}, 0)
 

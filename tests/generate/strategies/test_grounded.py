@@ -114,7 +114,7 @@ RUN = ["run", "experiment=smoke", "generate=grounded", "task.documents=papers", 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("papers")
-def test_a_run_goes_on_with_the_same_passages_after_crashes() -> None:
+def test_a_run_continues_with_the_same_passages_after_crashes() -> None:
     survives([*RUN, "budget.target=20"], dies_after=15)
     assert all(json.loads(given)[PASSAGE]["id"] for (given,) in query("whole", "SELECT given FROM slots"))
 

@@ -138,7 +138,7 @@ def test_a_text_file_gives_each_different_line(tmp_path: Path, news_task: Task) 
         read_texts(file, replace(news_task, input=("text", "label")))
 
 
-def test_the_progress_of_ranking_is_told(made: Callable[..., LabelText], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_of_ranking_is_reported(made: Callable[..., LabelText], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synthgen.generate.strategies.label_text._AT_ONCE", 2)
     monkeypatch.setattr("synthgen.generate.strategies.label_text._SAY_EVERY", -1.0)
     said: list[str] = []
@@ -147,7 +147,7 @@ def test_the_progress_of_ranking_is_told(made: Callable[..., LabelText], monkeyp
 
 
 @pytest.mark.slow
-def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_texts_are_real(
+def test_guessed_labels_that_nothing_checks_are_reported_and_the_card_says_that_texts_are_real(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -166,7 +166,7 @@ def test_guessed_labels_that_nothing_checks_are_told_and_the_card_says_that_text
 
 
 @pytest.mark.slow
-def test_a_run_ends_when_its_texts_are_used_up_and_goes_on_exactly_after_a_crash(
+def test_a_run_ends_when_its_texts_are_used_up_and_continues_exactly_after_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -146,12 +146,12 @@ DYING = ["run", "engine=replay", "student=none", "diversity=hash", "engine.in_fl
 
 @pytest.mark.thorough
 @pytest.mark.slow
-def test_a_run_of_filled_sentences_whose_engine_dies_goes_on_to_the_same_dataset(here: Path) -> None:
+def test_a_run_of_filled_sentences_whose_engine_dies_continues_to_the_same_dataset(here: Path) -> None:
     survives([*DYING, *with_task(here, TEMPLATES), "budget.target=60"], dies_after=15, code=3)
 
 
 @pytest.mark.slow
-def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here: Path) -> None:
+def test_a_run_with_slots_that_the_model_writes_continues_to_the_same_dataset(here: Path) -> None:
     task = with_task(here, WRITTEN)
     survives([*DYING, *task, "budget.target=24"], dies_after=25)
     rows = [row["given"] for row in lineage(here / "whole")]
@@ -163,7 +163,7 @@ def test_a_run_with_slots_that_the_model_writes_goes_on_to_the_same_dataset(here
     "task", ["intent_slots", pytest.param("news_topic", marks=[pytest.mark.slow, pytest.mark.thorough])]
 )
 @pytest.mark.usefixtures("here")
-def test_a_run_of_changed_texts_whose_engine_dies_goes_on_to_the_same_dataset(task: str) -> None:
+def test_a_run_of_changed_texts_whose_engine_dies_continues_to_the_same_dataset(task: str) -> None:
     survives([*DYING, f"task={task}", "generate=augment_text", "diversity.threshold=0.999", "budget.target=30"], 20)
 
 
@@ -171,7 +171,7 @@ def test_a_run_of_changed_texts_whose_engine_dies_goes_on_to_the_same_dataset(ta
 @pytest.mark.usefixtures("here")
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_a_run_of_rewritten_code_whose_engine_dies_goes_on_to_the_same_dataset() -> None:
+def test_a_run_of_rewritten_code_whose_engine_dies_continues_to_the_same_dataset() -> None:
     mixed = ["generate.strategies={augment_code: 2, fewshot: 1}", "budget.target=6", "budget.candidates=40",
              "diversity.threshold=0.999", "diversity.hybrid_threshold=1"]  # fmt: skip
     survives([*DYING, "judge=none", "task=code_tests", *mixed], dies_after=3)

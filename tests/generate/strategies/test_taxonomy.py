@@ -102,7 +102,7 @@ def test_the_tree_has_topics_below_each_label_and_below_each_topic(prompting: Pr
     assert "List 2 different topics within: sport one (part of: sport)" in asked
 
 
-def test_its_grammar_is_compiled_before_the_run_unless_a_file_has_the_topics(prompting: Prompting) -> None:
+def test_the_grammar_of_topics_is_compiled_before_the_run_unless_a_file_has_them(prompting: Prompting) -> None:
     model = Model(numbered)
     strategy = Taxonomy(TaxonomyConfig(width=2), prompting, 0)
     asyncio.run(strategy.begin(model.resources))
@@ -147,7 +147,7 @@ def test_topics_are_cleaned_of_numbers_quotes_and_line_breaks(prompting: Prompti
 @pytest.mark.parametrize(
     "reply", ["", "no JSON", "[]", "{}", '{"topics": "golf"}', '{"topics": [1, null]}', FatalRequestError("refused")]
 )  # fmt: skip
-def test_a_bad_reply_about_a_label_leaves_it_without_topics_and_the_user_is_told(
+def test_a_bad_reply_about_a_label_leaves_it_without_topics_and_is_reported(
     reply: Any, prompting: Prompting, pool: Pool
 ) -> None:
     model = Model(lambda question: reply if "within: sport" in question else numbered(question))
@@ -167,7 +167,7 @@ def test_a_bad_reply_about_a_topic_makes_it_a_leaf(prompting: Prompting) -> None
     ]  # fmt: skip
 
 
-def test_an_engine_that_is_gone_ends_it(prompting: Prompting) -> None:
+def test_a_dead_engine_ends_the_growing_of_the_tree(prompting: Prompting) -> None:
     with pytest.raises(EngineDeadError):
         grown(prompting, Model(lambda _: EngineDeadError("gone")))
 
@@ -213,7 +213,7 @@ def test_a_reply_becomes_a_candidate_that_carries_its_leaf(strategy: Taxonomy, p
     assert (made.strategy, made.label, made.given) == ("taxonomy", "sport", planned.given)
 
 
-def test_it_works_without_any_seed(strategy: Taxonomy) -> None:
+def test_taxonomy_works_without_seeds(strategy: Taxonomy) -> None:
     empty = Pool(PoolConfig(), SampleOrder(), {}.__getitem__)
     (planned,) = strategy.plan(Group(0, 0, 1, "sport", 0), random.Random(0), empty)
     assert planned.parents == () and len(next(strategy.ask(planned, [])).messages) == 2

@@ -62,7 +62,7 @@ def at_once(_: Path) -> bool:
     ],
 )
 @pytest.mark.slow
-def test_every_ctrl_c_ends_with_5_and_a_run_that_goes_on(
+def test_every_ctrl_c_ends_with_5_and_a_run_that_continues(
     moments: list[Moment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -154,7 +154,7 @@ def test_a_hangup_that_is_ignored_at_the_start_stays_ignored() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_whose_terminal_is_closed_finishes_its_work_and_goes_on(
+def test_a_run_whose_terminal_is_closed_finishes_its_work_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ import yaml
 
 from synthgen.student.metrics import squad
 from synthgen.student.metrics.choice import chosen
-from synthgen.student.metrics.overlap import Corpus, rouge_mean
+from synthgen.student.metrics.overlap import CorpusMetric, rouge_mean
 from synthgen.student.metrics.words import words
 from synthgen.tasks.assets import root
 from synthgen.tasks.loading import load_task
@@ -41,14 +41,14 @@ def test_chrf_and_bleu_are_sacrebleus_own_corpus_figures(summaries):
     chrf = CHRF().corpus_score(ANSWERS, [REFERENCES]).score / 100
     bleu = BLEU().corpus_score(ANSWERS, [REFERENCES]).score / 100
     assert 0 < bleu < chrf < 1
-    assert _figure(Corpus(summaries, "chrf"), REFERENCES, ANSWERS) == pytest.approx(chrf)
-    assert _figure(Corpus(summaries, "bleu"), REFERENCES, ANSWERS) == pytest.approx(bleu)
+    assert _figure(CorpusMetric(summaries, "chrf"), REFERENCES, ANSWERS) == pytest.approx(chrf)
+    assert _figure(CorpusMetric(summaries, "bleu"), REFERENCES, ANSWERS) == pytest.approx(bleu)
 
 
 def test_a_row_alone_has_sacrebleus_sentence_score(summaries):
     from sacrebleu.metrics import BLEU
 
-    metric = Corpus(summaries, "bleu")
+    metric = CorpusMetric(summaries, "bleu")
     stats = metric.measure(_rows(REFERENCES), ANSWERS)
     expected = BLEU(effective_order=True).sentence_score(ANSWERS[1], [REFERENCES[1]]).score / 100
     assert metric.of_row(stats[:, 1]) == pytest.approx(expected)
@@ -59,7 +59,7 @@ def test_bleu_of_chinese_is_that_of_sacrebleus_chinese_tokenizer(summaries):
 
     references, answers = ["博物馆星期天十点开门。", "两趟火车晚点了。"], ["博物馆星期天九点开门。", "两趟汽车晚点了。"]
     expected = BLEU(tokenize="zh").corpus_score(answers, [references]).score / 100
-    assert _figure(Corpus(summaries, "bleu"), references, answers) == pytest.approx(expected)
+    assert _figure(CorpusMetric(summaries, "bleu"), references, answers) == pytest.approx(expected)
     assert expected > 0.3
 
 

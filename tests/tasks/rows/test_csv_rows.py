@@ -129,7 +129,7 @@ def test_a_bad_record_is_named_at_its_cell(row: str, problem: str, refused: Refu
     assert refused("rows.csv", f"text,count\n{row}")[0].startswith(problem)
 
 
-def test_reading_goes_on_behind_a_bad_record(refused: Refused) -> None:
+def test_reading_continues_behind_a_bad_record(refused: Refused) -> None:
     found = refused("rows.csv", 'text,count\n"两\n行",x\n好\n好,1\n"a"b,1\n好,y\n')
     assert [problem.split(": ")[0] for problem in found] == ["3:4", "4:1", "6:1", "7:3"]
 

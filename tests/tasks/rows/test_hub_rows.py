@@ -203,7 +203,7 @@ def synthgen(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
 
 
 @pytest.mark.slow
-def test_a_run_from_the_hub_goes_on_without_it_and_from_elsewhere(tmp_path: Path, hub: str) -> None:
+def test_a_run_from_the_hub_continues_without_it_and_from_elsewhere(tmp_path: Path, hub: str) -> None:
     settings = ["experiment=smoke", "run.dir=out", "budget.target=5", "task.seeds=hf:owner/news"]
     done = synthgen(tmp_path / "here", "run", *settings, "task.eval=hf:owner/news:test", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr

@@ -83,11 +83,11 @@ def test_elements_are_the_same_wherever_the_chunks_end(
         ("[", "1:2: an element is missing; "),
     ],
 )
-def test_what_is_wrong_with_an_array_is_named_where_it_is(content: str, problem: str, refused: Refused) -> None:
+def test_a_problem_in_an_array_is_reported_with_its_place(content: str, problem: str, refused: Refused) -> None:
     assert refused("rows.json", content)[0].startswith(problem)
 
 
-def test_reading_goes_on_behind_a_bad_element(refused: Refused) -> None:
+def test_reading_continues_behind_a_bad_element(refused: Refused) -> None:
     found = refused("rows.json", '[1,\n{"text": NaN},\n {"text": "好"}, "x"]')
     assert [problem.split(": ")[0] for problem in found] == ["1:2", "2:10", "3:17"]
 

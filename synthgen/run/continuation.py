@@ -1,4 +1,4 @@
-"""Say how a stopped run goes on: the command, and the overrides that raise the budget or turn the rule off."""
+"""Return the command that continues a stopped run, with the overrides that raise the budget or turn the rule off."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 from synthgen.run.budget import BudgetConfig
 
 _OF_THE_TASK = ("texts", "templates")
-"""Stop rules whose cure changes the task, so that only a fork of the run goes on."""
+"""Stop rules whose cure changes the task, so that the run can only be continued as a fork."""
 
 
-def going_on(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> list[str]:
+def continuation_overrides(cfg: BudgetConfig, reason: str, budget_usd: float | None = None) -> list[str]:
     """Return overrides with which a run that `reason` stopped can continue: a doubled budget, or no such rule.
 
     `budget_usd` is the engine's budget in US dollars.
@@ -43,7 +43,7 @@ def resume_command(
     """
     place = relative(folder)
     fork = fork_into(folder) if reason in _OF_THE_TASK else []
-    return shlex.join(["synthgen", "resume", place, *going_on(cfg, reason, budget_usd), *more, *fork])
+    return shlex.join(["synthgen", "resume", place, *continuation_overrides(cfg, reason, budget_usd), *more, *fork])
 
 
 def fork_into(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""List the fits of a student's training, with the work of each, for its clock.
+"""List the planned fits of a student's training, with the work of each, for the training's clock.
 
 It depends on no model: numbers of rows and the student's settings are enough.
 """

@@ -21,7 +21,7 @@ _MODEL = 10.0
 """Number of people's answers that count as much as the label model's own probabilities."""
 
 
-def prospect(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: int = COUNT) -> Json | None:
+def expected_corrections(reader: Reader, labels: Sequence[str], cfg: LabelsConfig, count: int = COUNT) -> Json | None:
     """Return {answers, corrected}: the number of next answers, and the expected number of wrong labels among them.
 
     `answers` is below `count` when fewer samples are left. Return None when no label model decided the labels, or when

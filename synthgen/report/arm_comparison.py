@@ -38,7 +38,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class FrequentMistakes:
     """Hold the most frequent mistakes of one arm as (true, predicted, rows), for too many labels for a matrix."""
 
     name: str
@@ -55,7 +55,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ArmComparison:
     arms: Forest
     gain: Forest | None
     columns: list[str]
@@ -65,21 +65,21 @@ class Standing:
     class_arms: list[str]
     classes: list[ClassRow]
     confusions: list[Confusion]
-    pairs: list[Pairs]
+    pairs: list[FrequentMistakes]
     counted: str
     """Heading of the number of rows or spans of a class."""
     steps: list[str]
     """Number of training steps of each arm whose steps were chosen."""
 
 
-def standing(student: Json | None) -> Standing | None:
+def arm_comparison(student: Json | None) -> ArmComparison | None:
     """Return the comparison of the arms, or None if no student was scored."""
     arms = plain.arms(student) if student else {}
     if not student or not arms:
         return None
     compared = {name: arms[name] for name in COMPARED if name in arms}
     tables = {NAMES[name]: arm["classes"] for name, arm in compared.items() if arm.get("classes")}
-    return Standing(
+    return ArmComparison(
         arms=_arms(student, arms),
         gain=_gain(student),
         columns=[NAMES[name] for name in arms] + [GAINS[name] for name in _gains(student)],
@@ -185,7 +185,7 @@ def _confusions(arms: dict[str, Json]) -> list[Confusion]:
     return found
 
 
-def _pairs(arms: dict[str, Json]) -> list[Pairs]:
+def _pairs(arms: dict[str, Json]) -> list[FrequentMistakes]:
     found = []
     for name, arm in arms.items():
         confusion = arm.get("confusion") or {}
@@ -194,5 +194,5 @@ def _pairs(arms: dict[str, Json]) -> list[Pairs]:
             cells = [
                 (labels[i], labels[j], n) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j
             ]
-            found.append(Pairs(NAMES[name], sorted(cells, key=lambda cell: -cell[2])[:MAX_PAIRS]))
+            found.append(FrequentMistakes(NAMES[name], sorted(cells, key=lambda cell: -cell[2])[:MAX_PAIRS]))
     return found

@@ -1,4 +1,4 @@
-"""Ask for an object of a JSON Schema that is no whole sample, such as some of a sample's fields."""
+"""Request an object that is not a whole sample, such as some of a sample's fields, by its JSON Schema."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from synthgen.generate.settings import PromptingConfig
 from synthgen.records import Completion, Json, Message, PlannedSlot, Request, parse_json
 
 
-class Part:
+class ObjectRequest:
     """Make requests for an object of `schema`, and read it. `step` makes a request of a slot; see `Prompting.step`."""
 
     def __init__(self, schema: Json, limits: PromptingConfig, step: Callable[..., Request]) -> None:

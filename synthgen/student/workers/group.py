@@ -1,6 +1,6 @@
-"""Let the workers of one training decide together, share held-out rows, and collect the parts of a sharded model.
+"""Let the workers of one training agree on decisions, share held-out rows, and collect the parts of a sharded model.
 
-A training in one process is a crew of one, for which all of this is immediate.
+A training in one process is a group of one worker, which needs no communication.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerGroup:
     """Hold a worker's number (`rank`) among `size` workers. Only rank 0 writes files."""
 
     rank: int = 0
@@ -69,4 +69,4 @@ class Crew:
         return np.asarray(torch.stack(parts, 1).reshape(-1)[:rows].numpy(), dtype=np.float64)
 
 
-ALONE = Crew()
+ALONE = WorkerGroup()

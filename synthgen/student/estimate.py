@@ -1,4 +1,4 @@
-"""Estimate the fits and steps of a student before it is trained and, from measured paces, its time.
+"""Estimate the number of fits and steps of a student's training in advance and, from measured paces, its time.
 
 The steps are the most that the config allows; early stopping makes fewer. A student that is trained to measure the
 paces is discarded.
@@ -12,9 +12,9 @@ from pathlib import Path
 from synthgen.numerics.durations import duration
 from synthgen.records import Json
 from synthgen.student import kinds
-from synthgen.student.agenda import fits_of, scored_rows
 from synthgen.student.clock import LOOK, START, STEP, Clock, Fit, Paces
 from synthgen.student.config import StudentConfig
+from synthgen.student.fits import fits_of, scored_rows
 from synthgen.student.learner import Experiment, Learner
 from synthgen.student.limit import seconds
 from synthgen.student.plan import Plan, Probe
@@ -29,8 +29,8 @@ _STEPS, _LOOKED, _SCORED = 6, 16, 8
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """Describe a student that is not trained yet. `seconds` is None if no pace was measured."""
+class TrainingEstimate:
+    """Hold the estimate of a future training. `seconds` is None if no pace was measured."""
 
     fits: int
     steps: int
@@ -47,11 +47,11 @@ class Outlook:
         return f"about {duration(self.seconds)}{'' if self.whole else ' without scoring'} ({size})"
 
 
-def outlook(
+def estimate(
     task: Task, cfg: StudentConfig, seeds: Sequence[Json], samples: int, eval_rows: Sequence[Json],
     paces: Paces | None = None,
-) -> Outlook:  # fmt: skip
-    """Return the outlook of a student of the seeds and this many samples. `paces` give its time."""
+) -> TrainingEstimate:  # fmt: skip
+    """Return the estimate for a student trained on the seeds and this many samples. `paces` give the time."""
     learner = kinds.build(kinds.choose(task, cfg, [*seeds, *eval_rows], _silent), task, cfg, _silent)
     fits = _fits(task, cfg, learner, len(seeds), samples, len(eval_rows))
     work: dict[str, float] = {}
@@ -61,7 +61,7 @@ def outlook(
     found, whole = paces.seconds_for(work) if paces else (None, False)
     if found is not None:
         found = min(found, seconds(cfg))
-    return Outlook(len(fits), sum(fit.steps for fit in fits), found, whole)
+    return TrainingEstimate(len(fits), sum(fit.steps for fit in fits), found, whole)
 
 
 def measured(task: Task, cfg: StudentConfig, seeds: Sequence[Json], eval_rows: Sequence[Json], seed: int) -> Paces:

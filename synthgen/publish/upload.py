@@ -33,8 +33,11 @@ CARD = "README.md"
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """Hold what becomes one repository or folder. A file is its content, or its path on this machine."""
+class Upload:
+    """Hold the files to publish in one repository or folder.
+
+    Each file is given by its content, or by its path on this machine.
+    """
 
     kind: str
     name: str
@@ -67,9 +70,9 @@ def content_of(data: bytes | Path) -> bytes:
     return data if isinstance(data, bytes) else data.read_bytes()
 
 
-def dataset_parcel(
+def dataset_upload(
     folder: Path, validation_share: float, seed: int, form: str, licence: str | None, select: Any
-) -> Parcel:
+) -> Upload:
     """Return the dataset of a run with its card, lineage and Croissant metadata, all made from the ledger."""
     if form not in FORMATS:
         raise ConfigError(f"--format: '{form}' cannot be published; use {', '.join(FORMATS)}")
@@ -79,11 +82,11 @@ def dataset_parcel(
     files["croissant.json"] = pretty(
         croissant(info, {n: d for n, d in files.items() if n.endswith(f".{form}")}, form, licence)
     )
-    return Parcel(DATASET, info["dataset_name"], durable.with_manifest(files), licence or "other")
+    return Upload(DATASET, info["dataset_name"], durable.with_manifest(files), licence or "other")
 
 
-def folder_parcel(folder: Path, licence: str | None) -> Parcel:
-    """Return the files of a dataset folder that synthgen need not have made, with a card.
+def folder_upload(folder: Path, licence: str | None) -> Upload:
+    """Return the files of any dataset folder, with a card.
 
     JSON Lines, CSV and Parquet files are described by Croissant metadata. Hidden files are left out, and what `synthgen
     prepare` writes besides its splits. A card that the folder has keeps its text, and the licence is added to it. Raise
@@ -106,7 +109,7 @@ def folder_parcel(folder: Path, licence: str | None) -> Parcel:
     if durable.MANIFEST in files:  # the card is another one now
         contents = {name: content_of(data) for name, data in files.items() if name != durable.MANIFEST}
         files[durable.MANIFEST] = durable.with_manifest(contents)[durable.MANIFEST]
-    return Parcel(DATASET, folder.name, files, stated)
+    return Upload(DATASET, folder.name, files, stated)
 
 
 def _described(folder: Path, files: Mapping[str, bytes | Path], form: str, licence: str | None) -> Json:
@@ -137,7 +140,7 @@ def _training(folder: Path, kind: str) -> str:
     )
 
 
-def student_parcel(folder: Path, kind: str, licence: str | None) -> Parcel:
+def student_upload(folder: Path, kind: str, licence: str | None) -> Upload:
     """Return the student's folder, with its card in the form that the hub accepts. `kind` is the run's `student.kind`.
 
     Raise RunFolderError where the run has no student, or where its files changed after the training.
@@ -158,7 +161,7 @@ def student_parcel(folder: Path, kind: str, licence: str | None) -> Parcel:
     }
     card, stated = _model_card((student / CARD).read_text("utf-8"), _checked(licence))
     files[CARD] = utf8(card)
-    return Parcel(STUDENT, str(metrics["task"]), files, stated)
+    return Upload(STUDENT, str(metrics["task"]), files, stated)
 
 
 def _checked(licence: str | None) -> str | None:

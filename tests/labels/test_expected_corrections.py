@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from synthgen.labels.config import LabelsConfig
+from synthgen.labels.expected_corrections import expected_corrections
 from synthgen.labels.pool import MEANINGS
-from synthgen.labels.prospect import prospect
 from synthgen.ledger import Ledger, Reader, run_lock
 from synthgen.records import Json, PersonAnswer
 from synthgen.run.labelling.accepted import Accepted
@@ -34,7 +34,7 @@ def folder(make_run: Callable[..., Path]) -> Path:
 
 def expected(folder: Path, count: int = 20, cfg: LabelsConfig = CFG) -> Json | None:
     with Reader(folder / "ledger.sqlite") as reader:
-        return prospect(reader, LABELS, cfg, count)
+        return expected_corrections(reader, LABELS, cfg, count)
 
 
 def test_the_samples_are_those_that_a_person_would_be_asked_about_first(folder: Path) -> None:

@@ -11,7 +11,7 @@ Turn = tuple[int, int, int]
 """The request's priority, its slot, and its number in the queue. A refused request keeps all three."""
 
 
-class Line(Generic[Place]):
+class WaitingQueue(Generic[Place]):
     """Assign free places in the order of the turns.
 
     `take` reserves a free place and returns it, or None if none is free. `give_back` releases the place of a cancelled
@@ -39,7 +39,7 @@ class Line(Generic[Place]):
         return bool(self._waiting)
 
     async def wait(self, turn: Turn) -> Place | None:
-        """Return a place when it is the request's turn; None when `stir` wakes all waiting requests."""
+        """Return a place when it is the request's turn; None when `wake_all` wakes all waiting requests."""
         if not self._waiting and (place := self._take()) is not None:
             return place
         waiter: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
@@ -63,7 +63,7 @@ class Line(Generic[Place]):
                 waiter.set_result(place)
             heapq.heappop(self._waiting)
 
-    def stir(self) -> None:
+    def wake_all(self) -> None:
         """Wake all waiting requests without giving them a place."""
         waiting, self._waiting = self._waiting, []
         for _, _, waiter in waiting:
