@@ -88,7 +88,10 @@ class Split:
         return None if value is None else canonical(value)
 
     def _choose(self, strata: Sequence[str], sets: Sequence[list[int]]) -> list[str]:
-        """Give each set of rows to the split that lacks most of its strata; large sets first, equal ones at random."""
+        """Give each set of rows to the split that lacks most of its strata; large sets first, equal ones at random.
+
+        A split that has no room for a set gets it only if no split has, so that a large set does not fill a small split.
+        """
         rng = random.Random(self._context.seed)
         total = Counter(strata)
         order = list(sets)
@@ -100,10 +103,11 @@ class Split:
         for rows in order:
             own = Counter(strata[row] for row in rows)
 
-            def lacks(split: str, own: Counter[str] = own) -> tuple[float, float]:
+            def lacks(split: str, own: Counter[str] = own, size: int = len(rows)) -> tuple[bool, float, float, float]:
                 share = self._cfg.shares[split]
                 missing = sum(count * (share * total[name] - has[split][name]) for name, count in own.items())
-                return missing / share, (share * len(strata) - sizes[split]) / share
+                room = share * len(strata) - sizes[split]
+                return size <= room + 0.5, round(missing / share, 6), round(room / share, 6), share
 
             split = max(self._cfg.shares, key=lacks)
             has[split].update(own)

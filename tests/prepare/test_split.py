@@ -50,6 +50,14 @@ def test_no_group_and_no_near_duplicates_are_in_two_splits(run: Any) -> None:
     assert abs(figures["rows"]["train"] - 180) < 20
 
 
+def test_a_large_group_does_not_fill_a_small_split(run: Any) -> None:
+    given = [{"text": f"row {n}", "label": "a", "author": "ann" if n < 30 else f"person {n}"} for n in range(100)]
+    options = {"group": "author", "near": None, "shares": {"train": 0.8, "test": 0.1, "last": 0.1}}
+    done = run(given, {"split": options})
+    assert done.summary["splits"] == {"train": 80, "test": 10, "last": 10}
+    assert {row["split"] for row in done.rows if row["author"] == "ann"} == {"train"}
+
+
 def test_splits_depend_on_the_seed_alone(run: Any) -> None:
     given = rows(80)
     one, two, other = (run(given, "split", seed=seed).rows for seed in (1, 1, 2))
