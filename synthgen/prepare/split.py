@@ -1,11 +1,15 @@
 """Divide rows into splits, stratified by a field, so that no group and no near-duplicates are in two splits."""
 
 import random
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from re import fullmatch
 from sys import intern
+
+import numpy as np
+import numpy.typing as npt
 
 from synthgen.errors import ConfigError, InputError
 from synthgen.prepare.item import Item
@@ -16,6 +20,8 @@ from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
 from synthgen.tasks.prepared import SOURCES
 
+_NONE = -1
+"""Number of the group of a row without a group."""
 DOCUMENT = "document"
 """Value of `group` that groups rows by the file and line that they were read from."""
 
@@ -59,7 +65,8 @@ class Split:
         spool, signatures = Spool(context.work), None
         if cfg.near is not None:
             signatures = Signatures(context.work, context.fields, cfg.near)
-        strata, groups = list[str](), list[str | None]()
+        strata, groups = list[str](), array("q")
+        numbers: dict[str, int] = {}
         try:
             for item in rows:
                 if cfg.name in item.data:
@@ -67,7 +74,8 @@ class Split:
                     raise InputError(f"{place}: the row has a field '{cfg.name}' already; name another one with `name`")
                 spool.append(item)
                 strata.append(intern(canonical(item.data.get(cfg.by or context.fields.label))))
-                groups.append(self._group(item))
+                group = self._group(item)
+                groups.append(_NONE if group is None else numbers.setdefault(group, len(numbers)))
                 if signatures is not None:
                     signatures.add(item)
             pairs = [(row, near) for row, near, _ in signatures.pairs(spool)] if signatures is not None else []
@@ -87,20 +95,20 @@ class Split:
         value = item.data.get(self._cfg.group) if self._cfg.group else None
         return None if value is None else canonical(value)
 
-    def _choose(self, strata: Sequence[str], sets: Sequence[list[int]]) -> list[str]:
+    def _choose(self, strata: Sequence[str], sets: "_Sets") -> list[str]:
         """Give each set of rows to the split that lacks most of its strata; large sets first, equal ones at random.
 
         A split that has no room for a set gets it only if no split has, so that a large set does not fill a small split.
         """
         rng = random.Random(self._context.seed)
         total = Counter(strata)
-        order = list(sets)
+        order = list(range(len(sets)))
         rng.shuffle(order)
-        order.sort(key=len, reverse=True)
+        order.sort(key=sets.size, reverse=True)
         has = {split: Counter[str]() for split in self._cfg.shares}
         sizes = dict.fromkeys(self._cfg.shares, 0)
         chosen = [""] * len(strata)
-        for rows in order:
+        for rows in map(sets.rows, order):
             own = Counter(strata[row] for row in rows)
 
             def lacks(split: str, own: Counter[str] = own, size: int = len(rows)) -> tuple[bool, float, float, float]:
@@ -117,7 +125,30 @@ class Split:
         return chosen
 
 
-def _sets(groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+class _Sets:
+    """Hold the sets of rows that must stay together, in arrays: in memory a row takes 16 bytes."""
+
+    def __init__(self, root_of: npt.NDArray[np.int64]) -> None:
+        """Make a set of the rows with the same number in `root_of`. The set of the earliest row comes first."""
+        _, firsts, kinds = np.unique(root_of, return_index=True, return_inverse=True)
+        place = np.empty(len(firsts), dtype=np.int64)
+        place[np.argsort(firsts)] = np.arange(len(firsts))
+        number = place[kinds]
+        self._rows = np.argsort(number, kind="stable")
+        self._ends = np.cumsum(np.bincount(number))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def size(self, number: int) -> int:
+        return int(self._ends[number] - (self._ends[number - 1] if number else 0))
+
+    def rows(self, number: int) -> list[int]:
+        found: list[int] = self._rows[self._ends[number] - self.size(number) : self._ends[number]].tolist()
+        return found
+
+
+def _sets(groups: Sequence[int], pairs: Iterable[tuple[int, int]]) -> _Sets:
     """Return the sets of rows that must stay together: by their group, and by chains of near-duplicates."""
     parent = list(range(len(groups)))
 
@@ -127,23 +158,20 @@ def _sets(groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> lis
             row = parent[row]
         return row
 
-    first: dict[str, int] = {}
+    first: dict[int, int] = {}
     for row, group in enumerate(groups):
-        if group is not None:
+        if group != _NONE:
             parent[root(row)] = root(first.setdefault(group, row))
     for one, other in pairs:
         parent[root(one)] = root(other)
-    sets: dict[int, list[int]] = {}
-    for row in range(len(groups)):
-        sets.setdefault(root(row), []).append(row)
-    return list(sets.values())
+    return _Sets(np.fromiter(map(root, range(len(groups))), dtype=np.int64, count=len(groups)))
 
 
-def _crossing(chosen: Sequence[str], groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> dict[str, int]:
+def _crossing(chosen: Sequence[str], groups: Sequence[int], pairs: Iterable[tuple[int, int]]) -> dict[str, int]:
     """Count, from the finished splits, the groups and near-duplicate pairs that are in two splits: none."""
-    splits: dict[str, set[str]] = {}
+    splits: dict[int, set[str]] = {}
     for split, group in zip(chosen, groups, strict=True):
-        if group is not None:
+        if group != _NONE:
             splits.setdefault(group, set()).add(split)
     crossing = sum(len(found) > 1 for found in splits.values())
     across = sum(chosen[one] != chosen[other] for one, other in pairs)
