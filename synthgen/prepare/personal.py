@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,11 @@ class Personal:
 
     def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
         for item in rows:
-            found = {name: kinds for name, value in self._read(item).items() if (kinds := self._kinds(value))}
+            found = {name: each for name, value in self._read(item).items() if (each := self._kinds(value))}
             if not found:
                 yield item
                 continue
-            kinds = dict.fromkeys(kind for each in found.values() for kind in each)
+            kinds = list(dict.fromkeys(chain.from_iterable(found.values())))
             hidden = _shown(self._with(item, lambda found: masked(found.text)), found)
             if self._cfg.mode == "reject":
                 log.remove(item, "personal_data", hidden, note=", ".join(kinds))
