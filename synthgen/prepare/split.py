@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from re import fullmatch
 from sys import intern
 
@@ -12,18 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.errors import ConfigError, InputError
+from synthgen.prepare.collect import TEXT_SUFFIXES
 from synthgen.prepare.item import Item
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
-from synthgen.tasks.prepared import SOURCES
+from synthgen.tasks.documents import EXTRACTED
+from synthgen.tasks.prepared import SOURCES, is_origin
 
 _NONE = -1
 """Number of the group of a row without a group."""
 DOCUMENT = "document"
-"""Value of `group` that groups rows by the file and line that they were read from."""
+"""Value of `group` that groups the rows of one document, or of one row of a table."""
 
 
 @dataclass
@@ -33,7 +36,8 @@ class SplitConfig:
     by: str = ""
     """Field whose values get the same shares in every split, such as the label. Empty: the label field."""
     group: str = ""
-    """Field whose equal values stay in one split, such as an author; `document` for rows of the same file and line."""
+    """Field whose equal values stay in one split, such as an author; `document` for the parts of one text, Markdown, HTML,
+    PDF or DOCX file, and for rows of the same line of a table."""
     near: float | None = 0.7
     """Keep rows with at least this similarity in one split (as in `near`); null does not compare them."""
     name: str = "split"
@@ -91,7 +95,8 @@ class Split:
     def _group(self, item: Item) -> str | None:
         if self._cfg.group == DOCUMENT:
             own = item.data.get(SOURCES[1]) or item.data.get(SOURCES[0])
-            return canonical(own)
+            file = str(own["file"]) if is_origin(own) else ""
+            return file if Path(file).suffix.lower() in (*TEXT_SUFFIXES, *EXTRACTED) else canonical(own)
         value = item.data.get(self._cfg.group) if self._cfg.group else None
         return None if value is None else canonical(value)
 
