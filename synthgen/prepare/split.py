@@ -95,7 +95,7 @@ class Split:
     def _group(self, item: Item) -> str | None:
         if self._cfg.group == DOCUMENT:
             own = item.data.get(SOURCES[1]) or item.data.get(SOURCES[0])
-            file = str(own["file"]) if is_origin(own) else ""
+            file = str(own["file"]) if isinstance(own, dict) and is_origin(own) else ""
             return file if Path(file).suffix.lower() in (*TEXT_SUFFIXES, *EXTRACTED) else canonical(own)
         value = item.data.get(self._cfg.group) if self._cfg.group else None
         return None if value is None else canonical(value)

@@ -134,8 +134,7 @@ def _session(accepted: Accepted, store: Store, folder: Path, options: Options, c
     rest = len(samples) - asking.given
     if rest:
         option = "--adjudicate" if deciding else "--annotator"
-        web = ["--web"] if options.web else []
-        return code, [*lines, f"{rest} left; go on with", command(folder, option, name, *web)]
+        return code, [*lines, f"{rest} left; go on with", command(folder, option, name, *labelling.page)]
     return code, [*lines, *(standing(store.reader, folder) or next_step(store.reader, folder, labelling))]
 
 
