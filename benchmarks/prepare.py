@@ -1,12 +1,13 @@
-"""Measure each step of `synthgen prepare`: rows a second, CPU seconds and peak memory, each step in a process of its own.
+"""Measure each step of `synthgen prepare`: rows per CPU second and peak memory, each step in a process of its own.
 
     python benchmarks/prepare.py --rows 100000 --out prepare.json
 
 The rows are made up from a fixed seed: 8 to 40 words, with exact copies (5%), near copies (5%), broken encodings, HTML and
-personal data among them. "rows/s" counts the step alone, without reading and writing; other jobs on the machine slow it down.
-"CPU s" is the CPU time of the whole process, and "CPU s a 10^5" that of the step for 100,000 rows: without the start, and
-without reading and writing, which "read" measures, a chain without any work. Peak memory is the largest resident size of the
-process. `sql` and `html` read the rows from SQLite and from web pages. `perplexity` and `html` get at most 1,000 rows.
+personal data among them. CPU seconds (user and system) are counted, because other jobs on the machine hardly change them. "CPU
+s" is that of the whole process. "rows/CPU s" is the rate of the step alone: without the start, and without reading and writing,
+which `read` measures, a chain without any work. For `read`, `sql` and `html` (rows read from SQLite and from web pages) it
+includes reading and writing. Peak memory is the largest resident size of the process. "load" is the load average of the machine
+at the end of the step. Steps that ask a model or read web pages get at most the rows that `MOST` names.
 """
 
 import argparse
@@ -18,7 +19,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -38,11 +38,16 @@ STEPS: dict[str, object] = {
     "near": "near",
     "outliers": "outliers",
     "safety": "safety",
+    "safety_guard": {
+        "safety": {"guard": {"kind": "transformers"}, "categories": ["S1"], "words": [], "injection": "none"}
+    },
     "bias": "bias",
     "label_noise": {"label_noise": {"embedder": "hash"}},
+    "label_noise_bundled": "label_noise",
     "contradictions": "contradictions",
     "decontaminate": {"decontaminate": {"files": ["held_out.jsonl"]}},
     "decontaminate_meaning": {"decontaminate": {"files": ["held_out.jsonl"], "meaning": 0.9, "embedder": "hash"}},
+    "decontaminate_bundled": {"decontaminate": {"files": ["held_out.jsonl"], "meaning": 0.9}},
     "split": "split",
     "balance": "balance",
     "perplexity": "perplexity",
@@ -50,10 +55,20 @@ STEPS: dict[str, object] = {
     "html": {"repair": {**_NOTHING, "empty": "keep"}},
     "language": {"language": {"others": "mark", "among": ["en", "zh", "de", "fr", "es"]}},
     "meaning": {"meaning": {"embedder": "hash"}},
+    "meaning_bundled": "meaning",
     "default": "",
 }
-MOST = {"perplexity": 1000, "html": 1000}
+MOST = {
+    "perplexity": 5000,
+    "html": 20_000,
+    "safety_guard": 2000,
+    "meaning_bundled": 50_000,
+    "label_noise_bundled": 50_000,
+    "decontaminate_bundled": 50_000,
+}
 """Most rows of steps that take long for each."""
+READING = ("read", "sql", "html")
+"""Chains that do nothing: only reading and writing are measured."""
 _SYLLABLES = ("ba", "mer", "to", "lin", "gra", "sol", "ket", "vi", "dun", "por", "el", "ash", "fro", "ny", "tic", "wu")
 
 
@@ -104,8 +119,8 @@ def write_pages(folder: Path, rows: Path) -> list[Path]:
 class Measured(NamedTuple):
     own: float
     """Seconds of the steps themselves."""
-    whole: float
     cpu: float
+    """CPU seconds of the whole process, user and system."""
     peak: float
     """The largest resident size, in MiB."""
     left: int
@@ -113,18 +128,17 @@ class Measured(NamedTuple):
 
 def measured(inputs: Sequence[str], config: str, out: Path) -> Measured:
     """Run `synthgen prepare` in a process, and return its figures."""
-    start = time.perf_counter()
     call = [sys.executable, "-m", "synthgen", "prepare", *inputs, "--config", config, "--out", str(out)]
-    process = subprocess.Popen(call, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(call)[:500]}: exit code {process.returncode}")
+    with (out.parent / "stderr.txt").open("w+") as said:
+        process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(call)[:500]}: exit code {process.returncode}: {said.read()[-2000:]}")
     summary = json.loads((out / "summary.json").read_text())
     own = sum(step["seconds"] for step in summary["steps"].values())
-    whole = time.perf_counter() - start
-    cpu = usage.ru_utime + usage.ru_stime
-    return Measured(own, whole, cpu, usage.ru_maxrss / 1024, summary["rows"]["prepared"])
+    return Measured(own, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, summary["rows"]["prepared"])
 
 
 def inputs_of(step: str, count: int, folder: Path) -> list[str]:
@@ -152,7 +166,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     figures: dict[str, float] = {"rows": options.rows}
-    table, read = [], 0.0  # CPU seconds of reading and writing a row
+    table: list[list[object]] = []
+    read = 0.0  # CPU seconds of reading and writing a row
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rows(folder / "held_out.jsonl", 2000, 2)
@@ -161,24 +176,16 @@ def main() -> None:
             count = min(options.rows, MOST.get(step, options.rows))
             done = measured(inputs_of(step, count, folder), _config(step, folder), folder / f"out-{step}")
             shutil.rmtree(folder / f"out-{step}")
-            reads = step in ("read", "sql", "html")
-            rate = count / max(done.whole if reads else done.own, 1e-9)
-            read = (done.cpu - start) / count if step == "read" else read
-            each = ((done.cpu - start) / count - (0 if reads else read)) * 1e5
-            figures |= {f"{step}.rows": count, f"{step}.rows_per_s": rate, f"{step}.whole_s": done.whole}
-            figures |= {f"{step}.cpu_s": done.cpu, f"{step}.cpu_s_a_100000": each, f"{step}.peak_mib": done.peak}
-            cells = (
-                f"{count:,}",
-                f"{rate:,.0f}",
-                f"{done.whole:.1f}",
-                f"{done.cpu:.1f}",
-                f"{each:.1f}",
-                f"{done.peak:,.0f}",
-            )
-            table.append([step, *cells, done.left])
-            print(*table[-1], f"load {os.getloadavg()[0]:.0f}", file=sys.stderr, flush=True)
+            each = (done.cpu - start) / count
+            read = each if step == "read" else read
+            rate = 1 / max(each - (0 if step in READING else read), 1e-9)
+            figures |= {f"{step}.rows": count, f"{step}.rows_per_cpu_s": rate, f"{step}.cpu_s": done.cpu}
+            figures |= {f"{step}.peak_mib": done.peak, f"{step}.load": os.getloadavg()[0], f"{step}.step_s": done.own}
+            shown = f"{rate:,.0f}", f"{done.cpu:.1f}", f"{done.peak:,.0f}", f"{os.getloadavg()[0]:.0f}"
+            table.append([step, f"{count:,}", *shown, done.left])
+            print(*table[-1], file=sys.stderr, flush=True)
             write_figures(options.out, figures)
-    columns = ["step", "rows", "rows/s", "whole s", "CPU s", "CPU s a 10^5", "peak MiB", "rows left"]
+    columns = ["step", "rows", "rows/CPU s", "CPU s", "peak MiB", "load", "rows left"]
     print_table(f"{options.rows:,} rows", columns, table)
 
 

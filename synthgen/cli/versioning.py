@@ -123,6 +123,7 @@ def diff(a: str, b: str, rows: bool, as_json: bool, target: str | None, store: s
     library = versions.Library(versions.Store(Path(store)))
     with workspace() as work:
         found = versions.compare(library.dataset(a, work), library.dataset(b, work), _fields(target))
+        _warn(a, b)
         if as_json:
             print(json.dumps(words.diff_json(found, rows), ensure_ascii=False, indent=2))
             return ExitCode.OK
@@ -180,9 +181,19 @@ def merge(
     library = versions.Library(versions.Store(Path(store)))
     with workspace() as work:
         merged = versions.merge([library.dataset(name, work) for name in datasets], cfg, Path(out), work, note)
+    _warn(*datasets)
     for line in words.of_merge(merged, out):
         print(printable(line))
     return ExitCode.OK
+
+
+def _warn(*names: str) -> None:
+    """Warn of runs whose people answered after their dataset was written."""
+    from synthgen.versions.reading import stale
+
+    for name in names:
+        if warning := stale(Path(name)):
+            note(warning)
 
 
 def _fields(target: str | None) -> tuple[str, ...]:

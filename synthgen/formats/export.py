@@ -69,6 +69,7 @@ def export_run(folder: Path, form: str, place: Path, cfg: RunExport) -> list[str
         real=found.real,
         data_hash=durable.sha256(b"\0".join(files.values())),
         example=_example(made, rows),
+        seed_licences=found.licences,
         files=kind.files,
         load=_load(kind),
         note=_note(kind, made),

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,15 +66,18 @@ class LabelNoise:
     def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
         spool, fields = Spool(self._context.work), self._context.fields
         names: dict[str, int] = {}
-        numbers, vectors, source = array("q"), [], iter(rows)
+        numbers, source = array("q"), iter(rows)
+        file = TemporaryFile(dir=self._context.work)  # noqa: SIM115  # closed below
         try:
             while batch := list(islice(source, _BATCH)):
-                vectors.append(self._encoder.encode([fields.whole(item.data) for item in batch]))
+                vectors = self._encoder.encode([fields.whole(item.data) for item in batch])
+                file.write(np.asarray(vectors, dtype=np.float32).tobytes())
                 for item in batch:
                     spool.append(item)
                     label = fields.of_label(item.data)
                     numbers.append(-1 if label is None else names.setdefault(label, len(names)))
-            found = self._doubtful(np.asarray(numbers), vectors, list(names), log)
+            file.flush()
+            found = self._doubtful(np.asarray(numbers), file, list(names), log)
             for place, item in enumerate(spool):
                 if place not in found:
                     yield item
@@ -85,12 +89,16 @@ class LabelNoise:
                     log.note(item, "doubtful_label", text, note)
                     yield item
         finally:
+            file.close()
             spool.close()
 
     def _doubtful(
-        self, labels: npt.NDArray[np.int64], vectors: Sequence[Any], names: Sequence[str], log: StepLog
+        self, labels: npt.NDArray[np.int64], file: IO[bytes], names: Sequence[str], log: StepLog
     ) -> dict[int, str]:
-        """Return the places of the rows with a doubtful label, each with the label that fits better."""
+        """Return the places of the rows with a doubtful label, each with the label that fits better.
+
+        `file` holds the embeddings of all rows.
+        """
         counts = np.bincount(labels[labels >= 0], minlength=len(names))
         kept = np.flatnonzero(counts >= max(_LEAST, self._cfg.folds))
         places = np.flatnonzero(np.isin(labels, kept))
@@ -99,7 +107,8 @@ class LabelNoise:
             log.figures["not_judged_because"] = f"fewer than two labels have {max(_LEAST, self._cfg.folds)} rows"
             return {}
         own = np.searchsorted(kept, labels[places])
-        shares = self._predicted(np.concatenate(vectors)[places].astype(np.float64), own, len(kept))
+        vectors = np.memmap(file, dtype=np.float32, mode="r", shape=(len(labels), self._encoder.dim))
+        shares = self._predicted(vectors, places, own, len(kept))
         doubtful = _issues(own, shares)
         better = [int(row) for row in shares[doubtful].argmax(1)]
         pairs = Counter(
@@ -116,15 +125,18 @@ class LabelNoise:
             for at, other in zip(doubtful, better, strict=True)
         }
 
-    def _predicted(self, vectors: npt.NDArray[np.float64], own: Any, count: int) -> npt.NDArray[np.float64]:
-        """Return the probability of each label for each row, from a classifier that never saw the row."""
+    def _predicted(
+        self, vectors: npt.NDArray[np.float32], places: npt.NDArray[np.int64], own: Any, count: int
+    ) -> npt.NDArray[np.float64]:
+        """Return the probability of each label for the rows at `places`, from a classifier that never saw the row."""
         folds = stratified_folds(own, self._cfg.folds, self._context.seed)
         targets, shares = np.eye(count)[own], np.zeros((len(own), count))
         for fold in range(self._cfg.folds):
             held_out = folds == fold
             rest = ~held_out
-            weights, bias = regression(vectors[rest], targets[rest], np.ones(int(rest.sum())), _STRENGTH)
-            shares[held_out] = softmax(vectors[held_out] @ weights.T + bias)
+            shown = vectors[places[rest]].astype(np.float64)
+            weights, bias = regression(shown, targets[rest], np.ones(len(shown)), _STRENGTH)
+            shares[held_out] = softmax(vectors[places[held_out]] @ weights.T + bias)
         return shares
 
 

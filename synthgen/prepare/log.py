@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import IO
+from typing import IO, Any
 
 from synthgen.prepare.item import Item, Origin
 from synthgen.records import Json, to_json
@@ -95,9 +95,19 @@ class StepLog:
 
     @property
     def examples(self) -> list[LoggedRow]:
-        """Return up to ten examples: one of each reason, then a second one of each, and so on."""
-        rounds = range(EXAMPLES)
-        return [each[turn] for turn in rounds for each in self._examples.values() if turn < len(each)][:EXAMPLES]
+        """Return up to ten examples: one of each reason, then a second one of each, and so on.
+
+        A row that was changed for several reasons is one example, with all of them.
+        """
+        rows: dict[tuple[Any, ...], LoggedRow] = {}
+        for turn in range(EXAMPLES):
+            for each in self._examples.values():
+                if turn < len(each):
+                    one = each[turn]
+                    key = (one.origin, one.before, one.after, one.neighbour, one.note)
+                    known = rows.get(key)
+                    rows[key] = replace(known, reason=f"{known.reason}, {one.reason}") if known else one
+        return list(rows.values())[:EXAMPLES]
 
     def measured_in(self, rows: Iterable[Item]) -> Iterator[Item]:
         """Pass on the rows that the step reads, and count them. The time to make them is not the step's own."""

@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from synthgen.errors import ConfigError
 from synthgen.prepare.item import Item, changed, strings
@@ -65,11 +67,12 @@ class Personal:
 
     def __call__(self, rows: Iterable[Item], log: StepLog) -> Iterator[Item]:
         for item in rows:
-            kinds = {found.kind: None for text in strings(self._read(item)) for found in self._found(text)}
-            if not kinds:
+            found = {name: each for name, value in self._read(item).items() if (each := self._kinds(value))}
+            if not found:
                 yield item
                 continue
-            hidden = self._shown(self._with(item, lambda found: masked(found.text)))
+            kinds = list(dict.fromkeys(chain.from_iterable(found.values())))
+            hidden = _shown(self._with(item, lambda found: masked(found.text)), found)
             if self._cfg.mode == "reject":
                 log.remove(item, "personal_data", hidden, note=", ".join(kinds))
             elif self._cfg.mode == "report":
@@ -79,7 +82,7 @@ class Personal:
             else:
                 after = self._with(item, self._instead)
                 for kind in kinds:
-                    log.change(item, kind, hidden, self._shown(after))
+                    log.change(item, kind, hidden, _shown(after, found))
                 yield after
 
     def _with(self, item: Item, instead: Callable[[Found], str]) -> Item:
@@ -89,12 +92,16 @@ class Personal:
     def _read(self, item: Item) -> Json:
         return {name: item.data[name] for name in self._fields.readable(item.data)}
 
-    def _shown(self, item: Item) -> str:
-        return "\n".join(strings(self._read(item)))
+    def _kinds(self, value: Any) -> list[str]:
+        return [found.kind for text in strings(value) for found in self._found(text)]
 
     def _found(self, text: str) -> list[Found]:
         found = find(text, self._cfg.kinds)
         return joined(text, found, self._presidio(text)) if self._presidio else found
+
+
+def _shown(item: Item, names: Iterable[str]) -> str:
+    return "\n".join(part for name in names for part in strings(item.data[name]))
 
 
 def _presidio(cfg: PersonalConfig, bases: Sequence[Path]) -> Presidio:

@@ -1,23 +1,32 @@
 """Divide rows into splits, stratified by a field, so that no group and no near-duplicates are in two splits."""
 
 import random
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from re import fullmatch
 from sys import intern
 
+import numpy as np
+import numpy.typing as npt
+
 from synthgen.errors import ConfigError, InputError
+from synthgen.prepare.collect import TEXT_SUFFIXES
 from synthgen.prepare.item import Item
 from synthgen.prepare.log import StepLog
 from synthgen.prepare.minhash import Signatures
 from synthgen.prepare.spool import Spool
 from synthgen.prepare.step import Context, StepReason, StepSpec
 from synthgen.records import canonical
-from synthgen.tasks.prepared import SOURCES
+from synthgen.tasks.documents import EXTRACTED
+from synthgen.tasks.prepared import SOURCES, is_origin
 
+_NONE = -1
+"""Number of the group of a row without a group."""
 DOCUMENT = "document"
-"""Value of `group` that groups rows by the file and line that they were read from."""
+"""Value of `group` that groups the rows of one document, or of one row of a table."""
 
 
 @dataclass
@@ -27,7 +36,8 @@ class SplitConfig:
     by: str = ""
     """Field whose values get the same shares in every split, such as the label. Empty: the label field."""
     group: str = ""
-    """Field whose equal values stay in one split, such as an author; `document` for rows of the same file and line."""
+    """Field whose equal values stay in one split, such as an author; `document` for the parts of one text, Markdown, HTML,
+    PDF or DOCX file, and for rows of the same line of a table."""
     near: float | None = 0.7
     """Keep rows with at least this similarity in one split (as in `near`); null does not compare them."""
     name: str = "split"
@@ -59,7 +69,8 @@ class Split:
         spool, signatures = Spool(context.work), None
         if cfg.near is not None:
             signatures = Signatures(context.work, context.fields, cfg.near)
-        strata, groups = list[str](), list[str | None]()
+        strata, groups = list[str](), array("q")
+        numbers: dict[str, int] = {}
         try:
             for item in rows:
                 if cfg.name in item.data:
@@ -67,7 +78,8 @@ class Split:
                     raise InputError(f"{place}: the row has a field '{cfg.name}' already; name another one with `name`")
                 spool.append(item)
                 strata.append(intern(canonical(item.data.get(cfg.by or context.fields.label))))
-                groups.append(self._group(item))
+                group = self._group(item)
+                groups.append(_NONE if group is None else numbers.setdefault(group, len(numbers)))
                 if signatures is not None:
                     signatures.add(item)
             pairs = [(row, near) for row, near, _ in signatures.pairs(spool)] if signatures is not None else []
@@ -83,27 +95,32 @@ class Split:
     def _group(self, item: Item) -> str | None:
         if self._cfg.group == DOCUMENT:
             own = item.data.get(SOURCES[1]) or item.data.get(SOURCES[0])
-            return canonical(own)
+            file = str(own["file"]) if isinstance(own, dict) and is_origin(own) else ""
+            return file if Path(file).suffix.lower() in (*TEXT_SUFFIXES, *EXTRACTED) else canonical(own)
         value = item.data.get(self._cfg.group) if self._cfg.group else None
         return None if value is None else canonical(value)
 
-    def _choose(self, strata: Sequence[str], sets: Sequence[list[int]]) -> list[str]:
-        """Give each set of rows to the split that lacks most of its strata; large sets first, equal ones at random."""
+    def _choose(self, strata: Sequence[str], sets: "_Sets") -> list[str]:
+        """Give each set of rows to the split that lacks most of its strata; large sets first, equal ones at random.
+
+        A split that has no room for a set gets it only if no split has, so that a large set does not fill a small split.
+        """
         rng = random.Random(self._context.seed)
         total = Counter(strata)
-        order = list(sets)
+        order = list(range(len(sets)))
         rng.shuffle(order)
-        order.sort(key=len, reverse=True)
+        order.sort(key=sets.size, reverse=True)
         has = {split: Counter[str]() for split in self._cfg.shares}
         sizes = dict.fromkeys(self._cfg.shares, 0)
         chosen = [""] * len(strata)
-        for rows in order:
+        for rows in map(sets.rows, order):
             own = Counter(strata[row] for row in rows)
 
-            def lacks(split: str, own: Counter[str] = own) -> tuple[float, float]:
+            def lacks(split: str, own: Counter[str] = own, size: int = len(rows)) -> tuple[bool, float, float, float]:
                 share = self._cfg.shares[split]
                 missing = sum(count * (share * total[name] - has[split][name]) for name, count in own.items())
-                return missing / share, (share * len(strata) - sizes[split]) / share
+                room = share * len(strata) - sizes[split]
+                return size <= room + 0.5, round(missing / share, 6), round(room / share, 6), share
 
             split = max(self._cfg.shares, key=lacks)
             has[split].update(own)
@@ -113,7 +130,30 @@ class Split:
         return chosen
 
 
-def _sets(groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+class _Sets:
+    """Hold the sets of rows that must stay together, in arrays: in memory a row takes 16 bytes."""
+
+    def __init__(self, root_of: npt.NDArray[np.int64]) -> None:
+        """Make a set of the rows with the same number in `root_of`. The set of the earliest row comes first."""
+        _, firsts, kinds = np.unique(root_of, return_index=True, return_inverse=True)
+        place = np.empty(len(firsts), dtype=np.int64)
+        place[np.argsort(firsts)] = np.arange(len(firsts))
+        number = place[kinds]
+        self._rows = np.argsort(number, kind="stable")
+        self._ends = np.cumsum(np.bincount(number))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def size(self, number: int) -> int:
+        return int(self._ends[number] - (self._ends[number - 1] if number else 0))
+
+    def rows(self, number: int) -> list[int]:
+        found: list[int] = self._rows[self._ends[number] - self.size(number) : self._ends[number]].tolist()
+        return found
+
+
+def _sets(groups: Sequence[int], pairs: Iterable[tuple[int, int]]) -> _Sets:
     """Return the sets of rows that must stay together: by their group, and by chains of near-duplicates."""
     parent = list(range(len(groups)))
 
@@ -123,23 +163,20 @@ def _sets(groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> lis
             row = parent[row]
         return row
 
-    first: dict[str, int] = {}
+    first: dict[int, int] = {}
     for row, group in enumerate(groups):
-        if group is not None:
+        if group != _NONE:
             parent[root(row)] = root(first.setdefault(group, row))
     for one, other in pairs:
         parent[root(one)] = root(other)
-    sets: dict[int, list[int]] = {}
-    for row in range(len(groups)):
-        sets.setdefault(root(row), []).append(row)
-    return list(sets.values())
+    return _Sets(np.fromiter(map(root, range(len(groups))), dtype=np.int64, count=len(groups)))
 
 
-def _crossing(chosen: Sequence[str], groups: Sequence[str | None], pairs: Iterable[tuple[int, int]]) -> dict[str, int]:
+def _crossing(chosen: Sequence[str], groups: Sequence[int], pairs: Iterable[tuple[int, int]]) -> dict[str, int]:
     """Count the groups and near-duplicate pairs that are in two of the finished splits. The count must be 0."""
-    splits: dict[str, set[str]] = {}
+    splits: dict[int, set[str]] = {}
     for split, group in zip(chosen, groups, strict=True):
-        if group is not None:
+        if group != _NONE:
             splits.setdefault(group, set()).add(split)
     crossing = sum(len(found) > 1 for found in splits.values())
     across = sum(chosen[one] != chosen[other] for one, other in pairs)

@@ -5,7 +5,8 @@ published.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Card:
     example: Json
     licence: str | None = None
     """Licence of the dataset for the front matter, such as cc-by-4.0."""
+    seed_licences: Mapping[str, int] = field(default_factory=dict)
+    """The number of seeds under each licence, where `synthgen prepare` noted it."""
     files: str = ""
     """Name of a split's file, with {split} for the split. Without it, the name is that of the split with `form`."""
     load: str = ""

@@ -14,6 +14,7 @@ The same ledger gives the same bytes. `card` writes the card. `tables` writes th
 CSV or Parquet.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from synthgen.report.tables import FORMATS, as_bytes, json_lines, pretty, utf8
 from synthgen.report.view import TaskView, open_ledger, read_task
 from synthgen.selection.config import SelectConfig
 from synthgen.selection.training import TrainingSamples, saved_config, training_samples
+from synthgen.tasks.prepared import LICENCE
 
 VERSION = "1.0.0"
 _DIGITS = 4
@@ -113,6 +115,7 @@ def dataset_files(
         data_hash=durable.sha256(b"\0".join(files.values())),
         example=rows["train"][0],
         licence=licence,
+        seed_licences=found.licences,
     )
     files["meta/lineage.jsonl"] = json_lines(_lineage(found.samples, found.worth))
     files["README.md"] = utf8(dataset_card(card))
@@ -134,6 +137,12 @@ class RunSamples:
     def real(self) -> int:
         """Return the number of samples whose texts are real ones."""
         return sum(sample.strategy == LabelText.name for chosen in self.splits.values() for sample, _ in chosen)
+
+    @property
+    def licences(self) -> dict[str, int]:
+        """Return the number of seeds under each licence that `synthgen prepare` noted."""
+        seeds = (sample for chosen in self.splits.values() for sample, _ in chosen if sample.origin == "seed")
+        return dict(Counter(str(sample.given[LICENCE]) for sample in seeds if LICENCE in sample.given))
 
 
 def run_samples(folder: Path, validation_share: float, seed: int, select: SelectConfig | None) -> RunSamples:

@@ -47,7 +47,7 @@ def clean_seeds(rows: Rows, task: Task, settings: Settings, said: list[str]) -> 
             )
         if (key := content_id(row)) not in known:
             known.add(key)
-            kept.add(row, rows.places[place])
+            kept.add(row, rows.places[place], rows.origins[place])
     problems.raise_any()
     said.append(done.sentence(len(rows), "seeds"))
     return kept

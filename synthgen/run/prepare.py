@@ -148,7 +148,10 @@ def prepare(
     adapters = configured_adapters(config, bases)
     trained_on = rows_trained_on(adapters.judge.folder) if adapters.judge and adapters.judge.folder else frozenset()
     rated = read_calibration(config.judge, task, eval_rows, bases, trained_on)
-    seeds = [Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row)) for row in rows]
+    seeds = [
+        Sample(id=content_id(row), data=row, origin="seed", label=task.asked_of(row), given=origin)
+        for row, origin in zip(rows, rows.origins, strict=True)
+    ]
     prompts = Prompts(task.prompts, task.language, recorded)
     prompting = Prompting(
         task,

@@ -16,22 +16,27 @@ from synthgen.records import Json, canonical, content_id
 from synthgen.safety.control_tokens import CONTROL_TOKEN
 from synthgen.safety.untrusted import control_character
 from synthgen.tasks.normal import comparable
-from synthgen.tasks.prepared import without_added
+from synthgen.tasks.prepared import origin_of, without_added
 from synthgen.tasks.rows import Columns, Place, Problems, Row, Source, read_rows
 from synthgen.tasks.rows.columns import fits
 from synthgen.tasks.task import Task
 
 
 class Rows(list[Json]):
-    """Hold rows in file order, with the position of each row in its file."""
+    """Hold rows in file order, with the position of each row in its file.
+
+    `origins` says of a row that `synthgen prepare` wrote where it came from, and under which licence.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.places: list[Place] = []
+        self.origins: list[Json] = []
 
-    def add(self, data: Json, place: Place) -> None:
+    def add(self, data: Json, place: Place, origin: Json | None = None) -> None:
         self.append(data)
         self.places.append(place)
+        self.origins.append(origin or {})
 
 
 Path = tuple[str | int, ...]
@@ -60,6 +65,7 @@ def read_samples(
     rows = Rows()
     first_seen: dict[str, Place] = {}
     for row in read_rows(source, columns, problems):
+        origin = origin_of(row.data, task.schema["properties"])
         row = row._replace(data=without_added(row.data, task.schema["properties"]))
         if found := faults(row.data):
             for path, text in found[:3]:
@@ -75,7 +81,8 @@ def read_samples(
         elif what == "seed" and (token := control_token(row)):
             problems.add(*token)
         else:
-            rows.add({name: row.data[name] for name in task.schema["properties"] if name in row.data}, row.place)
+            data = {name: row.data[name] for name in task.schema["properties"] if name in row.data}
+            rows.add(data, row.place, origin)
     return _some(rows, problems)
 
 

@@ -120,8 +120,10 @@ def joined(data: Json, split: str, lineage: Json, noted: Iterable[str]) -> Json:
 
 def licence_of(data: Json, lineage: Json) -> str:
     """Return the licence of a row; an empty text where it names none."""
-    own = next((data[name] for name in LICENCES if isinstance(data.get(name), str)), None)
-    return str(lineage.get("licence", "") if own is None else own)
+    for known in (data, lineage, lineage.get("given") or {}):  # `given` of a seed that `synthgen prepare` wrote
+        if found := next((known[name] for name in LICENCES if isinstance(known.get(name), str)), None):
+            return str(found)
+    return ""
 
 
 _FIRST = ("train", "validation", "test")

@@ -9,6 +9,7 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.records import PersonAnswer, Sample
+from synthgen.run.labelling.options import Options
 
 Make = Callable[..., Path]
 Answers = Callable[[Path], list[PersonAnswer]]
@@ -128,6 +129,11 @@ def test_a_task_without_labels_takes_good_and_nothing_else(
     Path("back.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert label("--import", "back.jsonl") == 0
     assert {answer[:3] for answer in answers_of(folder)} == {(one, "anna", "good"), (two, "anna", None)}
+
+
+def test_the_command_that_goes_on_opens_the_page_on_the_same_port() -> None:
+    assert Options(web=True, port=8010).page == ["--web", "--port", "8010"]
+    assert Options(web=True).page == ["--web"] and Options(port=8010).page == []
 
 
 @pytest.mark.parametrize(

@@ -77,5 +77,15 @@ def test_every_command_of_the_page_works(
     counted = "SELECT label, COUNT(*) FROM samples WHERE origin = 'synthetic' GROUP BY 1"
     assert dict(sqlite3.connect("runs/mails/ledger.sqlite").execute(counted).fetchall()) == {"damage": 1, "invoice": 25}
     assert json.loads(Path("runs/mails/summary.json").read_text(encoding="utf-8"))["stopped_by"] == "target"
+    assert "The seeds name theirs: CC-BY-4.0 (130 of 130)." in Path("runs/mails/dataset/README.md").read_text("utf-8")
+    (seed, *_) = lines_of(Path("runs/mails/dataset/meta/lineage.jsonl"))
+    assert seed["given"]["license"] == "CC-BY-4.0" and seed["given"]["source"]["file"] in (
+        "mails.csv",
+        "notes.jsonl",
+        "shop.db",
+    )
+    assert json.loads(Path("versions/datasets/mails/2/version.json").read_text("utf-8"))["licence"] == {
+        "CC-BY-4.0": 130, "none": 26,
+    }  # fmt: skip
     assert list(Path("runs/mails/dataset-csv").glob("*.csv"))
     assert list(Path("store").rglob("train.jsonl"))

@@ -87,6 +87,14 @@ def test_rows_of_the_same_meaning_are_removed(run: Any) -> None:
     assert done.removed[0]["neighbour"]["line"] == 1
 
 
+def test_the_best_of_the_rows_of_one_meaning_stays(run: Any) -> None:
+    text = "the blue lamp on my desk is broken"
+    options = {"embedder": "hash", "threshold": 0.9, "keep": "best"}
+    done = run([text, "nothing of the kind at all", f"{text}!", ""], {"meaning": options})
+    assert done.texts == ["nothing of the kind at all", f"{text}!", ""]
+    assert done.removed[0]["neighbour"]["line"] == 3
+
+
 def test_rows_that_mean_a_held_out_row_are_removed_by_their_embedding(run: Any, tmp_path: Path) -> None:
     held_out = [{"text": "The lamp that I ordered arrived broken"}, {"text": "Where is my parcel now"}]
     (tmp_path / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in held_out), encoding="utf-8")

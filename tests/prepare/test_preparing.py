@@ -42,6 +42,13 @@ def test_the_report_shows_examples_and_executes_nothing_of_the_rows(run: Any) ->
     assert "http://" not in done.page and "https://" not in done.page
 
 
+def test_the_report_shows_a_row_once_and_only_the_fields_that_held_personal_data(run: Any) -> None:
+    done = run([{"text": "<p>Write to ann@lamp.example</p>&nbsp; now", "note": "kept"}], "repair", "personal")
+    repaired, personal = done.page.split('<section id="personal">')
+    assert repaired.count("&lt;p&gt;Write") == 1 and "markup, space" in repaired
+    assert "[EMAIL]" in personal and "kept" not in personal
+
+
 def test_files_of_several_formats_become_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pyarrow")
     import pyarrow as pa

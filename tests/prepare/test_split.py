@@ -2,13 +2,16 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from synthgen.errors import ConfigError, InputError
+from synthgen.prepare import load, prepare
 from synthgen.prepare.settings import by_names, with_quotas
+from tests.prepare.conftest import lines_of
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnp" for b in "aeiou" for c in ("mer", "ton", "lis", "quad", "x", "pond")]
 
@@ -48,6 +51,28 @@ def test_no_group_and_no_near_duplicates_are_in_two_splits(run: Any) -> None:
     figures = done.summary["steps"]["split"]
     assert figures["groups_across_splits"] == figures["near_pairs_across_splits"] == 0
     assert abs(figures["rows"]["train"] - 180) < 20
+
+
+def test_a_large_group_does_not_fill_a_small_split(run: Any) -> None:
+    given = [{"text": f"row {n}", "label": "a", "author": "ann" if n < 30 else f"person {n}"} for n in range(100)]
+    options = {"group": "author", "near": None, "shares": {"train": 0.8, "test": 0.1, "last": 0.1}}
+    done = run(given, {"split": options})
+    assert done.summary["splits"] == {"train": 80, "test": 10, "last": 10}
+    assert {row["split"] for row in done.rows if row["author"] == "ann"} == {"train"}
+
+
+def test_the_paragraphs_of_a_document_stay_in_one_split(tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        paragraphs = (" ".join(random.Random(f"{name}{n}").sample(WORDS, 12)) for n in range(8))
+        (tmp_path / f"{name}.md").write_text("\n\n".join(paragraphs))
+    config = tmp_path / "prepare.yaml"
+    options = {"group": "document", "shares": {"train": 0.5, "test": 0.5}}
+    config.write_text(yaml.safe_dump({"documents": "paragraph", "steps": [{"split": options}]}))
+    prepare([str(file) for file in sorted(tmp_path.glob("*.md"))], load(str(config)), tmp_path / "out")
+    of: dict[str, set[str]] = {}
+    for row in lines_of(tmp_path / "out/prepared.jsonl"):
+        of.setdefault(row["source"]["file"], set()).add(row["split"])
+    assert len(of) == 10 and all(len(found) == 1 for found in of.values())
 
 
 def test_splits_depend_on_the_seed_alone(run: Any) -> None:

@@ -15,6 +15,7 @@ from synthgen.errors import InputError
 from synthgen.records import Json
 from synthgen.tasks.assets import root
 from synthgen.tasks.loading import load_task
+from synthgen.tasks.prepared import origin_of
 from synthgen.tasks.rows import limits
 from synthgen.tasks.seeds import check_disjoint, check_seeds, check_texts, read_inputs, read_samples, stratified_split
 from synthgen.tasks.task import Task, TaskConfig
@@ -475,3 +476,19 @@ def test_the_split_is_the_same_for_a_seed_and_another_for_another() -> None:
     first = stratified_split(labels, 0.2, seed=1)
     assert stratified_split(labels, 0.2, seed=1) == first
     assert stratified_split(labels, 0.2, seed=2) != first
+
+
+@pytest.mark.parametrize(
+    ("file", "published"),
+    [
+        ("/home/ann/private/mails.csv", "mails.csv"),
+        ("sql:sqlite:///../mess/shop.db", "shop.db"),
+        ("s3://bucket/raw/mails.csv", "s3://bucket/raw/mails.csv"),
+        ("hf:owner/name", "hf:owner/name"),
+    ],
+)
+def test_the_origin_of_a_prepared_row_has_no_folder_of_this_machine(file: str, published: str) -> None:
+    row = {"text": "a", "source": {"file": file, "line": 3}, "license": "MIT", "split": "train"}
+    assert origin_of(row, ("text",)) == {"source": {"file": published, "line": 3}, "license": "MIT"}
+    assert origin_of(row, ("text", "license")) == {"source": {"file": published, "line": 3}}
+    assert origin_of({"text": "a", "source": "web", "license": "MIT"}, ("text",)) == {}

@@ -178,7 +178,9 @@ def run(finished: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_run_has_its_task_config_answers_and_student(run: Path, library: Library) -> None:
+def test_a_run_has_its_task_config_answers_and_student(
+    run: Path, library: Library, capsys: pytest.CaptureFixture[str]
+) -> None:
     student = run / "student"
     student.mkdir()
     figures = {"mean": 0.75, "low": 0.7, "high": 0.8}
@@ -196,6 +198,8 @@ def test_a_run_has_its_task_config_answers_and_student(run: Path, library: Libra
     first = freeze_dataset(library, str(run), note=warnings.append).version.meta
     assert first["student"] == {"metric": "accuracy", "eval_rows": 120, "seeds_only": figures, "synthetic": figures}
     assert "people answered after" in warnings[0]
+    assert dispatch(["diff", str(run), str(run)]) == 0
+    assert capsys.readouterr().err.count("people answered after") == 2
     assert dispatch(["export", str(run)]) == 0
     meta = freeze_dataset(library, str(run), note=warnings.append).version.meta
     assert len(warnings) == 1

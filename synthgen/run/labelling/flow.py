@@ -76,7 +76,7 @@ def _session(
     lines += agreement_lines(store.reader, folder)
     if asking.current is not None and not (options.train and code == ExitCode.OK):
         renew = next_step(store.reader, folder, options)
-        left = [*(["--web"] if options.web else []), *(["--disagreements"] if options.disagreements else [])]
+        left = [*options.page, *(["--disagreements"] if options.disagreements else [])]
         named = ["--annotator", annotator] if options.annotator is not None else []
         go_on = command(folder, "--count", str(max(1, options.count - asking.given)), *left, *named)
         return code, [*lines, *(renew if asking.given else []), "label the rest:", go_on]

@@ -27,6 +27,11 @@ class LabelOptions:
             raise InputError(f"{ways[0]} and {ways[1]} exclude each other; give only one of them")
 
     @property
+    def page(self) -> list[str]:
+        """Return the words of a command line that open the same page again, on the same port."""
+        return ["--web", *(["--port", str(self.port)] if self.port else [])] if self.web else []
+
+    @property
     def name(self) -> str:
         """Return the name of the person who answers: --annotator, or the login name. Raise InputError without either."""
         if self.annotator is not None:

@@ -138,8 +138,7 @@ def _session(
     rest = len(samples) - asking.given
     if rest:
         option = "--adjudicate" if deciding else "--annotator"
-        web = ["--web"] if options.web else []
-        return code, [*lines, f"{rest} left; go on with", command(folder, option, name, *web)]
+        return code, [*lines, f"{rest} left; go on with", command(folder, option, name, *labelling.page)]
     return code, [*lines, *(disagreement_lines(store.reader, folder) or next_step(store.reader, folder, labelling))]
 
 
