@@ -13,13 +13,14 @@ from synthgen.cluster.shards.child import NO_ROOM, Spec
 from synthgen.cluster.shards.merge import merge
 from synthgen.cluster.shards.processes import LOG, Ended, Processes
 from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
-from synthgen.cluster.shards.state import NOT_BEGUN, Standing, State, added, figures, raised, standing, together
+from synthgen.cluster.shards.state import NOT_BEGUN, News, Standing, State, added, figures, raised, standing, together
 from synthgen.config import Config, to_json
 from synthgen.engines.base import EngineConfig
 from synthgen.errors import EngineDeadError, ExitCode, InputError, RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
 from synthgen.run.display import Display
+from synthgen.run.going_on import relative
 from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
 from synthgen.run.prepare import Prepared
@@ -53,6 +54,7 @@ class Sharded:
         self._paths = ledgers(folder, prepared.config.shards)
         self._goals = goals(prepared.config, list(prepared.task.asked), prepared.target)
         self._processes: Processes | None = None
+        self._news = News([])
         self._closing = False
         self._passes = 0
         """Number of passes that this session has begun."""
@@ -143,10 +145,13 @@ class Sharded:
         raised_goals = raised(self._goals, state.lost)
         specs = [self._spec(state, number, raised_goals[number], engine) for number in numbers]
         for spec in specs:
-            self._display.say(
-                _asking(spec.number, len(self._paths), raised_goals[spec.number], self._standing(spec.number))
-            )
-        self._processes = Processes({KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_news)
+            self._display.say(self._starts(spec.number, raised_goals[spec.number]))
+
+        def on_end(ended: Ended) -> None:
+            self._display.say(f"{self._has(ended.number, raised_goals[ended.number])}, and has ended")
+
+        self._news = News(self._paths)
+        self._processes = Processes({KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_news, on_end)
         if self._closing:
             return
         ticking = asyncio.create_task(self._tick())
@@ -200,6 +205,14 @@ class Sharded:
 
     # -- looking at the shards -----------------------------------------------------------------------
 
+    def _starts(self, number: int, goal: Goal) -> str:
+        log = relative(shard_folder(self._folder, number) / LOG)
+        return f"{self._has(number, goal)}, and starts; its output: {log}"
+
+    def _has(self, number: int, goal: Goal) -> str:
+        have = sum(self._standing(number).accepted.values())
+        return f"shard {number + 1} of {len(self._paths)} has {have:,} of {goal.target:,} samples"
+
     def _standing(self, number: int) -> Standing:
         path = self._paths[number]
         if not path.is_file():
@@ -212,24 +225,22 @@ class Sharded:
         progress = self._progress
         progress.spent, progress.started = self._notes.seconds.loop, time.monotonic()
         while True:
-            with contextlib.ExitStack() as stack:
-                readers = [stack.enter_context(Reader(path)) for path in self._paths if path.is_file()]
-                found = [figures(reader) for reader in readers]
-            together(progress, found)
+            found: dict[int, Json] = {}
+            for number, path in enumerate(self._paths):
+                if path.is_file():
+                    with Reader(path) as reader:
+                        found[number] = figures(reader)
+                        for news in self._news.of(number, reader):
+                            self._display.say(f"shard {number + 1}: {news}")
+            together(progress, list(found.values()))
             self._shards = {
-                f"shard {number}": {
+                f"shard {number + 1}": {
                     "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
                 }
-                for number, one in enumerate(found, 1)
+                for number, one in found.items()
             }  # fmt: skip
             self._notes.tick(progress)
             await asyncio.sleep(_TICK_SECONDS)
-
-
-def _asking(number: int, count: int, goal: Goal, shard: Standing) -> str:
-    have = sum(shard.accepted.values())
-    more = f", and has {have:,} of them" if have else ""
-    return f"shard {number + 1} of {count} asks for {goal.target:,} samples{more}"
 
 
 def _end_of(log: Path, lines: int = _LAST_LINES) -> str:
