@@ -100,7 +100,7 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path}: needs SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or newer, and this Python has "
             f"{sqlite3.sqlite_version}; use a newer build of Python"
         )
-    connection = sqlite3.connect(path, check_same_thread=False, cached_statements=64)
+    connection = sqlite3.connect(path, check_same_thread=False, cached_statements=128)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
