@@ -162,6 +162,7 @@ class Sharded:
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
             self._processes = None
+        self._look()
         if servers.lost:
             raise EngineDeadError(servers.lost)
         self._check(ended)
@@ -222,25 +223,28 @@ class Sharded:
 
     async def _tick(self) -> None:
         """Show the progress of all shards together, until this is cancelled."""
-        progress = self._progress
-        progress.spent, progress.started = self._notes.seconds.loop, time.monotonic()
+        self._progress.spent, self._progress.started = self._notes.seconds.loop, time.monotonic()
         while True:
-            found: dict[int, Json] = {}
-            for number, path in enumerate(self._paths):
-                if path.is_file():
-                    with Reader(path) as reader:
-                        found[number] = figures(reader)
-                        for news in self._news.of(number, reader):
-                            self._display.say(f"shard {number + 1}: {news}")
-            together(progress, list(found.values()))
-            self._shards = {
-                f"shard {number + 1}": {
-                    "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
-                }
-                for number, one in found.items()
-            }  # fmt: skip
-            self._notes.tick(progress)
+            self._look()
             await asyncio.sleep(_TICK_SECONDS)
+
+    def _look(self) -> None:
+        """Show what the shards tell, and their progress."""
+        found: dict[int, Json] = {}
+        for number, path in enumerate(self._paths):
+            if path.is_file():
+                with Reader(path) as reader:
+                    found[number] = figures(reader)
+                    for news in self._news.of(number, reader):
+                        self._display.say(f"shard {number + 1}: {news}")
+        together(self._progress, list(found.values()))
+        self._shards = {
+            f"shard {number + 1}": {
+                "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
+            }
+            for number, one in found.items()
+        }  # fmt: skip
+        self._notes.tick(self._progress)
 
 
 def _end_of(log: Path, lines: int = _LAST_LINES) -> str:
