@@ -41,8 +41,8 @@ def data_designer(in_flight: int, row_group: int = 1000) -> Json:
 
 
 def synthgen(in_flight: int, shards: int = 1) -> Json:
-    """Return a setting of synthgen. The time of several shards ends with their merge; the start of no client counts."""
-    return {"in_flight": in_flight, "shards": shards, "from_first_request": True}
+    """Return a setting of synthgen. The time of several shards is taken from their first request to the end of their merge."""
+    return {"in_flight": in_flight, "shards": shards, "from_first_request": shards > 1}
 
 
 _TIMES, _SHARDS = 4, 2
@@ -58,9 +58,9 @@ def settings(in_flight: int, judge: bool) -> list[Setting]:
     lines = [
         Setting("bare", "bare", f"bare client, {in_flight} in flight", own),
         Setting("synthgen", "synthgen", f"synthgen, {in_flight} in flight", own),
-        Setting("synthgen.tuned", "synthgen", f"synthgen, {more} in flight", synthgen(more)),
+        Setting("synthgen.tuned", "synthgen", f"synthgen, {more:,} in flight", synthgen(more)),
         Setting(
-            "synthgen.shards", "synthgen", f"synthgen, {more} in flight, {_SHARDS} shards", synthgen(more, _SHARDS)
+            "synthgen.shards", "synthgen", f"synthgen, {more:,} in flight, {_SHARDS} shards", synthgen(more, _SHARDS)
         ),
         Setting("distilabel.default", "distilabel", "distilabel, defaults (batches of 50)"),
         Setting(
