@@ -4,8 +4,9 @@
     python benchmarks/peers.py --server vllm --out peers.json     # vLLM with the bundled model, on this machine
     python benchmarks/peers.py --sweep --runs 1                   # the tunings from which the tuned lines are taken
 
-Each round runs every client once, in a process of its own, at its defaults and tuned; figures are medians over the
-rounds, ratios are taken within a round. The time for starting, importing and closing down is not counted for any client. The peers have no
+Each round runs every client once, in processes of its own, at its defaults and tuned; figures are medians over the
+rounds, ratios are taken within a round. Tuned synthgen has more requests in flight, and in one line two shards, whose time
+includes their merge. The time for starting, importing and closing down is not counted for any client. The peers have no
 checks of their own but, with `--judge`, the label check as one more request a row, so their figures are rows, or
 rows whose label was confirmed, a second; synthgen's are accepted samples, behind all its checks and its ledger.
 distilabel gets synthgen's messages as they are. Data Designer's columns have one system and one user prompt, so it
@@ -63,7 +64,7 @@ def main() -> None:
         table(rounds, {line.key: line.label for line in lines}),
     )
     found = figures(rounds)
-    for key in (name for name in found if name.startswith("synthgen_over")):
+    for key in (name for name in found if "_over_best_" in name):
         print(f"{key.replace('_', ' ')}: {found[key]:.2f}")
     print(machine())
     write_figures(options.out, {**found, "server": options.server, "rows": count, "runs": options.runs})
@@ -97,13 +98,15 @@ def ask(server: Server, line: Setting, python: str, asked: dict[str, object]) ->
 def run_synthgen(server: Server, line: Setting, count: int, seed: int) -> Outcome:
     """Run `synthgen run` with all checks and hash embeddings; its requests are no longer than the peers'.
 
-    The seconds are those of the loop, including what it prepares before its first request.
+    The seconds are those of the loop, including what it prepares before its first request; or, with the knob
+    `from_first_request`, those from the first request for a sample, of any shard, to the end of the loop or of the merge.
     """
     with tempfile.TemporaryDirectory(prefix="synthgen-peers-") as folder:
         judge = ["judge=default", "judge.rubric.enabled=false"] if line.judge else ["judge=none"]
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{server.url}]", f"engine.model={server.model}",
                      f"engine.in_flight={line.knobs['in_flight']}", f"budget.target={count}", f"run.seed={seed}",
-                     "run.dir=run", "generate.copied_words=null", "engine.request_seeds=false", *judge]  # fmt: skip
+                     f"shards={line.knobs.get('shards', 1)}", "run.dir=run", "generate.copied_words=null",
+                     "engine.request_seeds=false", *judge]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY}
         _run([sys.executable, "-m", "synthgen", "run", *overrides], Path(folder), env)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())

@@ -3,8 +3,8 @@
     python benchmarks/shards.py --out shards.json
     python benchmarks/shards.py --merge 1000000 --shards 8 --runs 0 --out merge.json
 
-First: candidates a second, and CPU time per candidate, of runs with one and two shards against stand-in servers, one server
-for each shard. CPU time is user and system time of the run with all its shards, without the servers, and without the
+First: candidates a second, without and with the time of the merge, and CPU time per candidate, of runs with one and two
+shards against stand-in servers, one server for each shard. CPU time is user and system time of the run with all its shards, without the servers, and without the
 time that as many processes take to start: that is measured with a target of `--least` samples and subtracted. On a machine whose cores are
 shared, compare the CPU time. The runs alternate, and medians are shown.
 
@@ -84,7 +84,10 @@ def loops(options: argparse.Namespace) -> dict[str, float]:
                 whole = run(count, urls, options.target, options)
                 candidates = whole["candidates"] - starting["candidates"]
                 cpu_ms = 1000 * (whole["cpu"] - starting["cpu"]) / candidates
-                found.append({"candidates_per_s": whole["candidates"] / whole["loop"], "cpu_ms": cpu_ms})
+                rates = {"candidates_per_s": "loop", "merged_per_s": "merged"}
+                found.append(
+                    {**{name: whole["candidates"] / whole[key] for name, key in rates.items()}, "cpu_ms": cpu_ms}
+                )
     medians = {
         count: {key: statistics.median(one[key] for one in found) for key in found[0]} for count, found in runs.items()
     }
@@ -92,6 +95,7 @@ def loops(options: argparse.Namespace) -> dict[str, float]:
         [
             str(count),
             f"{one['candidates_per_s']:,.0f}",
+            f"{one['merged_per_s']:,.0f}",
             f"{one['cpu_ms']:.3f}",
             f"{one['cpu_ms'] / medians[1]['cpu_ms']:.2f}",
         ]
@@ -99,14 +103,16 @@ def loops(options: argparse.Namespace) -> dict[str, float]:
     ]
     print_table(
         f"{options.target:,} samples, median of {options.runs} runs",
-        ["shards", "candidates/s", "CPU ms a candidate", "times one shard"], table,
+        ["shards", "candidates/s", "with the merge", "CPU ms a candidate", "times one shard"], table,
     )  # fmt: skip
     flat = {f"shards_{count}.{key}": value for count, one in medians.items() for key, value in one.items()}
     return {**flat, "rate_over_first": medians[2]["candidates_per_s"] / medians[1]["candidates_per_s"]}
 
 
 def run(count: int, urls: list[str], target: int, options: argparse.Namespace) -> dict[str, float]:
-    """Make one run; return its candidates, the seconds of its loops, and its CPU seconds with all its processes."""
+    """Make one run; return its candidates, the seconds of its loops, alone and with the merge, and the CPU seconds of all its
+    processes.
+    """
     with tempfile.TemporaryDirectory(prefix="synthgen-shards-") as folder:
         command = [
             sys.executable, "-m", "synthgen", "run", "experiment=smoke", "judge=none", "engine=openai",
@@ -123,9 +129,11 @@ def run(count: int, urls: list[str], target: int, options: argparse.Namespace) -
             with Reader(ledger) as reader:
                 spans += list(reader.rows("SELECT MIN(sent_at), MAX(sent_at + seconds) FROM requests WHERE slot >= 0"))
                 candidates += reader.one("SELECT COUNT(*) FROM candidates")
+        with Reader(Path(folder) / "run" / "ledger.sqlite") as reader:
+            merged_at = reader.one("SELECT MAX(at) FROM events WHERE kind = 'merged'")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    loop = max(last for _, last in spans) - min(first for first, _ in spans)
-    return {"candidates": candidates, "loop": loop, "cpu": cpu}
+    first, last = min(first for first, _ in spans), max(last for _, last in spans)
+    return {"candidates": candidates, "loop": last - first, "merged": (merged_at or last) - first, "cpu": cpu}
 
 
 # -- the merge ---------------------------------------------------------------------------------------
@@ -137,15 +145,15 @@ def merging(options: argparse.Namespace) -> dict[str, float]:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synthgen-merge-")))
         each = options.merge // options.shards
         paths = [folder / str(number + 1) / "ledger.sqlite" for number in range(options.shards)]
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-            began = time.monotonic()
-            for number, path in enumerate(paths):
-                if not path.is_file():
-                    pool.submit(write_shard, path, number, each).result()
-                    print(
-                        f"  {each:,} samples of shard {number + 1} are written after {time.monotonic() - began:,.0f} s",
-                        flush=True,
-                    )
+        began = time.monotonic()
+        with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+            lacking = {number: path for number, path in enumerate(paths) if not path.is_file()}
+            writing = {number: pool.submit(write_shard, path, number, each) for number, path in lacking.items()}
+            for number, shard in writing.items():
+                shard.result()
+                seconds = time.monotonic() - began
+                print(f"  {each:,} samples of shard {number + 1} are written after {seconds:,.0f} s", flush=True)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             (folder / "ledger.sqlite").unlink(missing_ok=True)
             found = pool.submit(merged, folder / "ledger.sqlite", paths).result()
     minutes, gigabytes = found["seconds"] / 60, found["peak_bytes"] / 1e9

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+OWN = ("synthgen", "synthgen.tuned", "synthgen.shards")
 PEERS = ("distilabel", "data_designer")
 
 
@@ -50,7 +51,9 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
     found = {key: round(rate(rounds, key), 2) for key in rounds[0]}
     found["synthgen.candidates"] = round(row_rate(rounds, "synthgen"), 2)
     if f"{PEERS[0]}.tuned" in rounds[0]:
-        found["synthgen_over_best_tuned_peer"] = round(over_best_peer(rounds, "synthgen", "tuned"), 2)
+        for key in OWN:
+            if key in rounds[0]:
+                found[f"{key.replace('.', '_')}_over_best_tuned_peer"] = round(over_best_peer(rounds, key, "tuned"), 2)
     if "synthgen.judge" in rounds[0]:
         found["synthgen_over_best_tuned_peer.judge"] = round(over_best_peer(rounds, "synthgen.judge", "judge"), 2)
     return found
@@ -62,7 +65,7 @@ def table(rounds: Sequence[Round], labels: dict[str, str]) -> list[tuple[str, ..
     for key, label in labels.items():
         rates = [found[key].rate for found in rounds]
         own = "synthgen.judge" if key.endswith(".judge") else "synthgen"
-        multiple = "" if key == own else f"{ratio(rounds, own, key):.2f}"
+        multiple = "" if key in (*OWN, own) else f"{ratio(rounds, own, key):.2f}"
         spread = f"{_short(min(rates))} to {_short(max(rates))}"
         lines.append((label, _short(row_rate(rounds, key)), _short(rate(rounds, key)), spread, multiple))
     return lines

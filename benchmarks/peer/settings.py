@@ -40,6 +40,13 @@ def data_designer(in_flight: int, row_group: int = 1000) -> Json:
     }
 
 
+def synthgen(in_flight: int, shards: int = 1) -> Json:
+    """Return a setting of synthgen. The time of several shards is taken from their first request to the end of their merge."""
+    return {"in_flight": in_flight, "shards": shards, "from_first_request": shards > 1}
+
+
+_TIMES, _SHARDS = 4, 2
+"""Tuned synthgen has so many times the requests in flight, and so many shards."""
 _BATCH, _REPLICAS, _PLACES = 125, 3, 64  # the best of `sweep`
 _DISTILABEL, _DATA_DESIGNER = distilabel(_BATCH, _REPLICAS), data_designer(_PLACES)
 
@@ -47,9 +54,14 @@ _DISTILABEL, _DATA_DESIGNER = distilabel(_BATCH, _REPLICAS), data_designer(_PLAC
 def settings(in_flight: int, judge: bool) -> list[Setting]:
     """Return all lines in the order in which they run; `in_flight` is for synthgen and the bare client."""
     own: Json = {"in_flight": in_flight}
+    more = _TIMES * in_flight
     lines = [
         Setting("bare", "bare", f"bare client, {in_flight} in flight", own),
         Setting("synthgen", "synthgen", f"synthgen, {in_flight} in flight", own),
+        Setting("synthgen.tuned", "synthgen", f"synthgen, {more:,} in flight", synthgen(more)),
+        Setting(
+            "synthgen.shards", "synthgen", f"synthgen, {more:,} in flight, {_SHARDS} shards", synthgen(more, _SHARDS)
+        ),
         Setting("distilabel.default", "distilabel", "distilabel, defaults (batches of 50)"),
         Setting(
             "distilabel.tuned", "distilabel", f"distilabel, batches of {_BATCH}, {_REPLICAS} replicas", _DISTILABEL
@@ -71,6 +83,10 @@ def settings(in_flight: int, judge: bool) -> list[Setting]:
 def sweep(in_flight: int) -> list[Setting]:
     """Return the tunings from which `settings` takes the best, next to synthgen and the bare client."""
     lines = settings(in_flight, judge=False)[:2]
+    for times, shards in ((2, 1), (4, 1), (8, 1), (1, 2), (4, 2)):
+        places = times * in_flight
+        label = f"synthgen, {places} in flight, shards: {shards}"
+        lines.append(Setting(f"synthgen.{places}.{shards}", "synthgen", label, synthgen(places, shards)))
     for batch, replicas in ((125, 2), (125, 3), (250, 1), (250, 2), (250, 3), (250, 4), (500, 2), (1000, 2)):
         label = f"distilabel, batches of {batch}, replicas: {replicas}"
         lines.append(Setting(f"distilabel.{batch}.{replicas}", "distilabel", label, distilabel(batch, replicas)))

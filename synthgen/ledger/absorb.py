@@ -167,5 +167,5 @@ def _statements(numbers: Numbers, first_position: int) -> Iterable[str]:
     )
     yield (
         "INSERT INTO main.embeddings SELECT sample_id, vector FROM source.samples JOIN source.embeddings ON sample_id = id"
-        f" WHERE {kept} ORDER BY sample_id"
+        f" WHERE {kept} ORDER BY slot, item"
     )

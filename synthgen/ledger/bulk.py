@@ -10,7 +10,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-_SIZES = (64, 16, 4, 1)  # rows per statement: only a few sizes, so that SQLite keeps all statements prepared
+_SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows per statement: only a few sizes, so that SQLite keeps all statements prepared
 
 
 @dataclass(frozen=True, eq=False)  # each is made once; rows are gathered by identity, which needs no hash of the texts

@@ -8,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -283,7 +284,15 @@ def _outcome(label: str | None, similarity: float | None, reason: str | None, de
 
 def _sample(row: tuple[Any, ...]) -> Sample:
     return Sample(
-        id=row[0], data=json.loads(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
-        parents=tuple(json.loads(row[6])), depth=row[7], strategy=row[8], template=row[9],
-        quality=row[10], novelty=row[11], model=row[12], given=json.loads(row[13] or "{}"),
+        id=row[0], data=_decoded(row[1]), origin=row[2], label=row[3], slot=row[4], item=row[5],
+        parents=tuple(_decoded(row[6])), depth=row[7], strategy=row[8], template=row[9],
+        quality=row[10], novelty=row[11], model=row[12], given=_decoded(row[13]) if row[13] else {},
     )  # fmt: skip
+
+
+def _decoded(text: str) -> Any:
+    """Return a JSON value as `json.loads` does, in a tenth of its time."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:  # NaN, infinity or a lone surrogate, which msgspec refuses
+        return json.loads(text)

@@ -16,6 +16,7 @@ OLDEST = 1
 _OLDEST_SQLITE = (3, 33)  # the first version with UPDATE ... FROM
 APPLICATION_ID = 0x73796E67  # "syng" in the file header distinguishes a ledger from other SQLite files
 
+# A vector takes more of a page than the rows of a table WITHOUT ROWID should: those stand within its search tree.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE texts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -37,7 +38,7 @@ CREATE TABLE samples (id TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, dat
   template TEXT NOT NULL, quality REAL NOT NULL, novelty REAL NOT NULL, model TEXT, given TEXT);
 CREATE UNIQUE INDEX samples_by_slot ON samples (slot, item) WHERE slot IS NOT NULL;
 CREATE INDEX requests_by_slot ON requests (slot);
-CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE embeddings (sample_id TEXT PRIMARY KEY REFERENCES samples (id), vector BLOB NOT NULL);
 CREATE TABLE sessions (seq INTEGER PRIMARY KEY, began REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL,
   ended REAL, exit_code INTEGER);
 CREATE TABLE answers (sample_id TEXT NOT NULL, annotator TEXT NOT NULL, answer TEXT, at REAL NOT NULL,
@@ -99,7 +100,7 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path}: needs SQLite {'.'.join(map(str, _OLDEST_SQLITE))} or newer, and this Python has "
             f"{sqlite3.sqlite_version}; use a newer build of Python"
         )
-    connection = sqlite3.connect(path, check_same_thread=False, cached_statements=64)
+    connection = sqlite3.connect(path, check_same_thread=False, cached_statements=128)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection

@@ -22,6 +22,7 @@ from synthgen.cli import dispatch
 from synthgen.cluster.shards import sharded
 from synthgen.cluster.shards.exchange import ENDS, ShardExchange, Stage
 from synthgen.cluster.shards.merge import merge
+from synthgen.cluster.shards.state import News
 from synthgen.config import Config
 from synthgen.diversity.embedder import DiversityConfig, HashEncoder
 from synthgen.engines.fake.replay import ReplayConfig
@@ -86,6 +87,26 @@ def test_limits_are_shared_and_limits_that_are_too_small_are_refused() -> None:
             shares.check(wrong, ["a"], 200)
     with pytest.raises(ConfigError):
         replace(config, shards=0)
+
+
+# -- what shards tell ------------------------------------------------------------------------------
+
+
+def test_news_of_a_session_are_found_once_whatever_shard_has_them(tmp_path: Path) -> None:
+    paths = [tmp_path / "1.sqlite", tmp_path / "2.sqlite"]
+    with Ledger.create(paths[0], {}) as first:
+        first.event("endpoint_down", {"why": "of an earlier session"}).result()
+        news = News(paths)
+        with Ledger.create(paths[1], {}) as second:
+            for ledger in (first, second):
+                ledger.event("endpoint_down", {"why": "no answer"})
+                ledger.event("progress", {"accepted": 1}).result()
+            second.event("judge_canary", {"why": "passed a bad sample"}).result()
+    found = []
+    for number, path in enumerate(paths):
+        with Reader(path) as reader:
+            found += [news.of(number, reader), news.of(number, reader)]
+    assert found == [["no answer"], [], ["passed a bad sample"], []]
 
 
 # -- merging ---------------------------------------------------------------------------------------

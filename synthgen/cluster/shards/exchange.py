@@ -22,7 +22,7 @@ TAKEN = "taken_over"
 """Kind of the events that record what a shard took over: {slot, pass, upto}, with the end slot for each other shard."""
 ENDS = "ended_passes"
 """Ledger key of the first slot that a shard had not settled at the end of each pass, by the number of the pass."""
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from synthgen.tasks.task import Task
 
 MERGING = "merging"
 """Ledger key of a merge that has begun to write: its pass, first position, and how far it is."""
-_AT_ONCE = 512
+_AT_ONCE = 128
+"""Samples in a chunk. Each sample is compared one by one with up to two chunks before it, and by the index with all others."""
 _OWN_META = {
     "run",
     "config",

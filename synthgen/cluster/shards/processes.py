@@ -29,12 +29,16 @@ class Ended:
 class Processes:
     """Hold the processes of the shards, which end when this process does.
 
-    `env` is added to their environment. `tell` receives the restart of a shard that was killed.
+    `env` is added to their environment. `tell` receives the restart of a shard that was killed, and `on_end` the end of
+    each shard.
     """
 
-    def __init__(self, env: Mapping[str, str], tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, env: Mapping[str, str], tell: Callable[[str, str], None], on_end: Callable[[Ended], None]
+    ) -> None:
         self._env = {**os.environ, **env}
         self._tell = tell
+        self._on_end = on_end
         self._running: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = False
 
@@ -64,9 +68,11 @@ class Processes:
             name = signal.Signals(-code).name
             if start + 1 < _MOST_STARTS and not self._stopping:
                 self._tell("shard_restart", f"shard {spec.number + 1} was killed ({name}) and is started again")
+        ended = Ended(spec.number, code)
+        self._on_end(ended)
         if code not in (ExitCode.OK, ExitCode.STOPPED):
             self.stop()
-        return Ended(spec.number, code)
+        return ended
 
     async def _run(self, spec: Spec, folder: Path) -> int:
         """Run a shard once. Keep its standard input open, so that it notices the end of this process."""

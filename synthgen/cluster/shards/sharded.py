@@ -13,12 +13,23 @@ from synthgen.cluster.shards.child import NO_ROOM, Spec
 from synthgen.cluster.shards.merge import merge
 from synthgen.cluster.shards.processes import LOG, Ended, Processes
 from synthgen.cluster.shards.servers import KEY_VARIABLE, Servers
-from synthgen.cluster.shards.state import NOT_BEGUN, ShardRecord, State, added, figures, raised, shard_record, together
+from synthgen.cluster.shards.state import (
+    NOT_BEGUN,
+    News,
+    ShardRecord,
+    State,
+    added,
+    figures,
+    raised,
+    shard_record,
+    together,
+)
 from synthgen.config import Config, to_json
 from synthgen.engines.base import EngineConfig
 from synthgen.errors import EngineDeadError, ExitCode, InputError, RunFolderError, WriteError
 from synthgen.ledger import Ledger, Reader
 from synthgen.records import Json
+from synthgen.run.continuation import relative
 from synthgen.run.display import Display
 from synthgen.run.metrics import Metrics
 from synthgen.run.notes import Notes
@@ -53,6 +64,7 @@ class Sharded:
         self._paths = ledgers(folder, prepared.config.shards)
         self._goals = goals(prepared.config, list(prepared.task.asked), prepared.target)
         self._processes: Processes | None = None
+        self._news = News([])
         self._closing = False
         self._passes = 0
         """Number of passes that this session has begun."""
@@ -143,10 +155,15 @@ class Sharded:
         raised_goals = raised(self._goals, state.lost)
         specs = [self._spec(state, number, raised_goals[number], engine) for number in numbers]
         for spec in specs:
-            self._display.say(
-                _asking(spec.number, len(self._paths), raised_goals[spec.number], self._standing(spec.number))
-            )
-        self._processes = Processes({KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_event)
+            self._display.say(self._starts(spec.number, raised_goals[spec.number]))
+
+        def on_end(ended: Ended) -> None:
+            self._display.say(f"{self._has(ended.number, raised_goals[ended.number])}, and has ended")
+
+        self._news = News(self._paths)
+        self._processes = Processes(
+            {KEY_VARIABLE: servers.key} if servers.key else {}, self._notes.engine_event, on_end
+        )
         if self._closing:
             return
         ticking = asyncio.create_task(self._tick())
@@ -157,6 +174,7 @@ class Sharded:
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
             self._processes = None
+        self._look()
         if servers.lost:
             raise EngineDeadError(servers.lost)
         self._check(ended)
@@ -200,6 +218,14 @@ class Sharded:
 
     # -- looking at the shards -----------------------------------------------------------------------
 
+    def _starts(self, number: int, goal: ShardGoal) -> str:
+        log = relative(shard_folder(self._folder, number) / LOG)
+        return f"{self._has(number, goal)}, and starts; its output: {log}"
+
+    def _has(self, number: int, goal: ShardGoal) -> str:
+        have = sum(self._standing(number).accepted.values())
+        return f"shard {number + 1} of {len(self._paths)} has {have:,} of {goal.target:,} samples"
+
     def _standing(self, number: int) -> ShardRecord:
         path = self._paths[number]
         if not path.is_file():
@@ -209,27 +235,28 @@ class Sharded:
 
     async def _tick(self) -> None:
         """Show the progress of all shards together, until this is cancelled."""
-        progress = self._progress
-        progress.spent, progress.started = self._notes.seconds.loop, time.monotonic()
+        self._progress.spent, self._progress.started = self._notes.seconds.loop, time.monotonic()
         while True:
-            with contextlib.ExitStack() as stack:
-                readers = [stack.enter_context(Reader(path)) for path in self._paths if path.is_file()]
-                found = [figures(reader) for reader in readers]
-            together(progress, found)
-            self._shards = {
-                f"shard {number}": {
-                    "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
-                }
-                for number, one in enumerate(found, 1)
-            }  # fmt: skip
-            self._notes.tick(progress)
+            self._look()
             await asyncio.sleep(_TICK_SECONDS)
 
-
-def _asking(number: int, count: int, goal: ShardGoal, shard: ShardRecord) -> str:
-    have = sum(shard.accepted.values())
-    more = f", and has {have:,} of them" if have else ""
-    return f"shard {number + 1} of {count} asks for {goal.target:,} samples{more}"
+    def _look(self) -> None:
+        """Show what the shards tell, and their progress."""
+        found: dict[int, Json] = {}
+        for number, path in enumerate(self._paths):
+            if path.is_file():
+                with Reader(path) as reader:
+                    found[number] = figures(reader)
+                    for news in self._news.of(number, reader):
+                        self._display.say(f"shard {number + 1}: {news}")
+        together(self._progress, list(found.values()))
+        self._shards = {
+            f"shard {number + 1}": {
+                "state": "up", "in_flight": one["in_flight"], "tokens": {"completion": one["output_tokens"]}
+            }
+            for number, one in found.items()
+        }  # fmt: skip
+        self._notes.tick(self._progress)
 
 
 def _end_of(log: Path, lines: int = _LAST_LINES) -> str:

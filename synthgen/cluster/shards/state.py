@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from synthgen.cluster.shards.exchange import ENDS, Stage
 from synthgen.ledger import Ledger, Reader
@@ -102,6 +103,31 @@ def figures(reader: Reader) -> Json:
         **newest,
         "in_flight": in_flight,
     }
+
+
+class News:
+    """Find what the shards have told in this session, and the run has not shown yet. News of several shards is shown once."""
+
+    def __init__(self, ledgers: Sequence[Path]) -> None:
+        self._shown: set[str] = set()
+        self._upto: list[int] = []
+        for path in ledgers:
+            if not path.is_file():
+                self._upto.append(0)
+                continue
+            with Reader(path) as reader:
+                self._upto.append(reader.one("SELECT COALESCE(MAX(seq), 0) FROM events"))
+
+    def of(self, number: int, reader: Reader) -> list[str]:
+        """Return the news of a shard, which `reader` reads."""
+        sql = "SELECT seq, json_extract(data, '$.why') FROM events WHERE seq > ? ORDER BY seq"
+        found = []
+        for seq, why in reader.rows(sql, (self._upto[number],)):
+            self._upto[number] = seq
+            if why is not None and why not in self._shown:
+                self._shown.add(why)
+                found.append(why)
+        return found
 
 
 def together(progress: Progress, shards: Sequence[Json]) -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -193,13 +193,26 @@ def _bounds(schema: Json, width: int, step: float) -> tuple[Any, Any]:
     return low, most if most is not None else low + width
 
 
+def _below(getrandbits: Callable[[int], int], count: int) -> int:
+    """Return a number below `count`, the one that `Random.choice` would use, in half of its time."""
+    bits = count.bit_length()
+    while (number := getrandbits(bits)) >= count:
+        continue
+    return number
+
+
 def _sentence(rng: random.Random, topic: str, shortest: int, longest: int) -> str:
     """Return `shortest` to `longest` characters of invented words, so that no two sentences are near-duplicates."""
     words: list[str] = []
     aim = rng.randint(max(shortest, min(24, longest)), max(shortest, min(90, longest)))
-    while len(" ".join([*words, topic])) < aim:
-        parts = (rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.randint(1, 3)))
+    below, size = partial(_below, rng.getrandbits), len(topic)
+    while size < aim:
+        parts = (
+            _ONSETS[below(len(_ONSETS))] + _VOWELS[below(len(_VOWELS))] + _CODAS[below(len(_CODAS))]
+            for _ in range(1 + below(3))
+        )
         words.append("".join(parts))
+        size += len(words[-1]) + 1
     text = " ".join([*words, topic])
     while len(text) > longest and words:
         words.pop()

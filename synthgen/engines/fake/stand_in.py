@@ -38,6 +38,7 @@ from synthgen.engines.fake.habits import Habits, RefusalError
 from synthgen.engines.fake.replies import error_body, error_response, grammar_of, join_parts, logprobs_of
 from synthgen.engines.fake.scripted import Writer
 from synthgen.records import Json
+from synthgen.run.runtime import event_loop
 
 _BLOCK = 16  # tokens; the prefix cache keeps whole blocks
 _HARD_RESET = struct.pack("ii", 1, 0)  # SO_LINGER with 0 s: closing sends RST
@@ -319,7 +320,8 @@ def main(words: list[str]) -> None:
     def ready(_: str) -> None:  # called when the server accepts requests and signals
         print(address, flush=True)
 
-    web.run_app(server.app(), sock=listener, print=ready, access_log=None, shutdown_timeout=0.1)
+    loop = event_loop.new()
+    web.run_app(server.app(), sock=listener, print=ready, access_log=None, shutdown_timeout=0.1, loop=loop)
 
 
 if __name__ == "__main__":

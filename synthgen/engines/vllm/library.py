@@ -209,7 +209,7 @@ def _bring_up(model: str, words: list[str], tail: LogTail) -> Vllm:
     from vllm.v1.engine.exceptions import EngineDeadError as CoreDeadError
 
     args: Any = AsyncEngineArgs.from_cli_args(_parsed(["--model", model, *words]))
-    args.disable_log_stats = True  # the default loggers; `Meter` replaces them
+    args.disable_log_stats = True  # the default loggers; `CoreStatistics` replaces them
     meters: list[CoreStatistics] = []
 
     def meter(*_: Any) -> Any:
