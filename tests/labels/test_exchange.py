@@ -9,7 +9,7 @@ import pytest
 
 from synthgen.cli import dispatch
 from synthgen.records import PersonAnswer, Sample
-from synthgen.run.labelling.options import Options
+from synthgen.run.labelling.options import LabelOptions
 
 Make = Callable[..., Path]
 Answers = Callable[[Path], list[PersonAnswer]]
@@ -132,8 +132,8 @@ def test_a_task_without_labels_takes_good_and_nothing_else(
 
 
 def test_the_command_that_goes_on_opens_the_page_on_the_same_port() -> None:
-    assert Options(web=True, port=8010).page == ["--web", "--port", "8010"]
-    assert Options(web=True).page == ["--web"] and Options(port=8010).page == []
+    assert LabelOptions(web=True, port=8010).page == ["--web", "--port", "8010"]
+    assert LabelOptions(web=True).page == ["--web"] and LabelOptions(port=8010).page == []
 
 
 @pytest.mark.parametrize(
