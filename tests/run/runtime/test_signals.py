@@ -9,7 +9,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,14 @@ from synthgen.ledger import Reader
 
 RUN = [*SYNTHGEN, "run", "experiment=smoke", "run.dir=out", "engine.delay=0.05"]
 Moment = Callable[[Path], bool]
+
+
+@pytest.fixture(autouse=True)
+def hangups_are_heard() -> Iterator[None]:
+    """Let children hear SIGHUP, also where `nohup` started the tests: it is ignored then, and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def happened(kind: str) -> Moment:
