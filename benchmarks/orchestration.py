@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--target", type=int, default=4000, help="number of accepted samples of a run")
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that the server takes for every answer")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--switch-interval", type=float, help="seconds after which a thread gives up Python's lock")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     table, figures = [], {}
@@ -47,7 +46,7 @@ def main() -> None:
         bare = statistics.median(asyncio.run(ask(url, options.target, 256)) for _ in range(options.runs))
         table.append(("bare client, 256 in flight", f"{bare:,.0f}", "", "", "", "", ""))
         for name, (in_flight, judge) in SETTINGS.items():
-            runs = [measure(url, in_flight, judge, options) for _ in range(options.runs)]
+            runs = [measure(url, in_flight, judge, options.target) for _ in range(options.runs)]
             found = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
             figures[name] = found
             table.append(
@@ -78,15 +77,13 @@ def server(delay: float) -> Iterator[str]:
         process.wait()
 
 
-def measure(url: str, in_flight: int, judge: str, options: argparse.Namespace) -> dict[str, float]:
+def measure(url: str, in_flight: int, judge: str, target: int) -> dict[str, float]:
     """Make one run; return candidates per second and milliseconds of CPU per candidate."""
     with tempfile.TemporaryDirectory(prefix="synthgen-orchestration-") as folder:
         child = Path(__file__).with_name("timed_run.py")
         overrides = ["experiment=smoke", "engine=openai", f"engine.urls=[{url}]", "engine.model=stand-in", judge,
-                     f"engine.in_flight={in_flight}", f"budget.target={options.target}", "run.dir=run"]  # fmt: skip
+                     f"engine.in_flight={in_flight}", f"budget.target={target}", "run.dir=run"]  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        if options.switch_interval is not None:
-            env["SWITCH_INTERVAL"] = str(options.switch_interval)
         command = [sys.executable, str(child), "run", *overrides]
         subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())

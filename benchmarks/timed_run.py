@@ -1,7 +1,6 @@
 """Run `synthgen` and time its loop; write spent.json into the working folder."""
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +41,6 @@ if __name__ == "__main__":
     run, write, compare = Loop.run, Commits._run, NearDuplicate._compare
     Loop.run, Commits._run = timed_loop, timed_writer  # type: ignore[method-assign, assignment]
     NearDuplicate._compare = timed_comparison  # type: ignore[method-assign]
-    sys.setswitchinterval(float(os.environ.get("SWITCH_INTERVAL", sys.getswitchinterval())))
     code = dispatch(sys.argv[1:])
     Path("spent.json").write_text(json.dumps(SPENT))
     sys.exit(code)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run every shipped task against one real vLLM server with the bundled model, and print the table of docs/tasks.md.
+# Run every shipped task against one real vLLM server with the bundled model, and print the table of docs/task-output.md.
 #
 #   scripts/all_tasks.sh                       # all tasks, target 30 or 400 candidates, into runs/all_tasks/
 #   scripts/all_tasks.sh sentiment entities    # these tasks alone

@@ -4,7 +4,8 @@ A sample's weight is the square of its label's probability, times one factor for
 The factor depends on the number of samples, and on the share of labels that an independent source, the label check,
 confirms: with a bias of b, n samples of a label count as n / (1 + b n) rows. An answer of a person makes a label certain,
 but not the text typical: n answered samples of a label count as n / (1 + b n) rows too. People's answers correct the
-factor. They can lower it to 0 when the samples do more harm than good. docs/decisions.md has the measurements behind the constants.
+factor. They can lower it to 0 when the samples do more harm than good. docs/decisions/labels.md has the measurements
+behind the constants.
 """
 
 from collections.abc import Sequence

@@ -126,8 +126,8 @@ class Sharded:
             for number, (shard, goal) in enumerate(zip(shards, raised(self._goals, state.lost), strict=True))
             if goal.lacks(shard.accepted)
         ]
-        going_on = [number for number in lacking if not self._passes or shards[number].stopped_by == "target"]
-        if not going_on:
+        active = [number for number in lacking if not self._passes or shards[number].stopped_by == "target"]
+        if not active:
             stopped = [shards[number].stopped_by for number in lacking]
             return next((reason for reason in stopped if reason not in ("", "target")), "target")
         self._passes += 1
@@ -137,7 +137,7 @@ class Sharded:
             )
         state.number += 1
         state.begins = [shard.frontier for shard in shards]
-        state.active = going_on
+        state.active = active
         state.write(self._ledger)
         return None
 

@@ -117,7 +117,7 @@ def _raise() -> NoReturn:
 
 
 def _leave() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third signal must not call the last words again
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third signal must not call `before_exit` again
     if _process.before_exit is not None:
         with contextlib.suppress(Exception):
             _process.before_exit()
